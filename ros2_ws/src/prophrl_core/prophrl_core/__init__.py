@@ -1,0 +1,1 @@
+"""The vocabulary of prophrl: poses, actions, cameras, cells, tasks, bundles, episodes. No ROS, no torch."""

@@ -1,0 +1,174 @@
+"""The description of one robot cell: arm, gripper, cameras, safety envelope, recorder, simulator."""
+
+import dataclasses
+import os
+
+import numpy as np
+
+from prophrl_core import se3, strict_yaml
+from prophrl_core.camera import CameraModel
+from prophrl_core.config_path import find_config
+from prophrl_core.errors import UserError
+from prophrl_core.ur_models import UR_MODELS, URModel
+
+
+@dataclasses.dataclass(frozen=True)
+class RobotSpec:
+    """The arm. ``tcp`` is T_tool0_tcp as x, y, z (m), rotation vector (rad); ``home`` joint angles (rad)."""
+
+    model: str
+    ip: str
+    home: tuple[float, float, float, float, float, float]
+    tcp: tuple[float, float, float, float, float, float]
+    payload_mass: float  # kg, gripper included
+    payload_cog: tuple[float, float, float]  # m, in tool0
+    servo_rate: int = 125  # Hz, 125 or 500
+    home_speed: float = 0.6  # rad/s, fastest joint on the way home
+    servo_lookahead: float = 0.05  # s, servoJ
+    servo_gain: float = 600.0  # servoJ, 100..2000
+    watchdog_hz: float = 10.0  # the controller stops by itself when commands come slower than this
+
+    @property
+    def kinematics(self) -> URModel:
+        """The arm's published model."""
+        return UR_MODELS[self.model]
+
+    @property
+    def T_tool0_tcp(self) -> np.ndarray:
+        """(4, 4)."""
+        return se3.pose_from_rotvec(np.array(self.tcp))
+
+
+@dataclasses.dataclass(frozen=True)
+class GripperSpec:
+    """A two-finger gripper. ``driver`` is robotiq_socket or tool_output."""
+
+    driver: str = "robotiq_socket"
+    port: int = 63352
+    stroke: float = 0.085  # m between the fingers when open
+    speed: float = 1.0  # 0..1
+    force: float = 0.4  # 0..1
+    open_output: int = 0  # tool_output: digital pin that opens
+    close_output: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class CameraSpec:
+    """One RealSense. ``source`` is realsense (``serial``), recording (``file``) or injected (``host``, ``port``).
+
+    ``T_base_camera`` is the pose of the colour camera's optical frame as x, y, z, rotation vector. The
+    nominal intrinsics are for what has no device yet (simulation, planning); nodes read the device's.
+    """
+
+    name: str
+    source: str
+    T_base_camera: tuple[float, float, float, float, float, float]
+    serial: str = ""
+    file: str = ""
+    host: str = "127.0.0.1"
+    port: int = 63400
+    width: int = 640
+    height: int = 480
+    fps: int = 30
+    depth: bool = True
+    fx: float = 615.0
+    fy: float = 615.0
+    stall_seconds: float = 1.0  # no frame for this long: restart the pipeline
+
+    @property
+    def model(self) -> CameraModel:
+        """Nominal intrinsics, principal point in the middle."""
+        return CameraModel(self.width, self.height, self.fx, self.fy, (self.width - 1) / 2, (self.height - 1) / 2)
+
+    @property
+    def pose(self) -> np.ndarray:
+        """T_base_camera (4, 4)."""
+        return se3.pose_from_rotvec(np.array(self.T_base_camera))
+
+
+@dataclasses.dataclass(frozen=True)
+class EnvelopeSpec:
+    """Limits enforced in the process that commands motion. ``stop_on`` lists limits that stop rather than clamp."""
+
+    workspace_min: tuple[float, float, float]  # m, TCP in base
+    workspace_max: tuple[float, float, float]
+    max_tilt: float = 0.6  # rad between the tool axis and straight down
+    tcp_speed: float = 0.5  # m/s
+    tcp_acceleration: float = 4.0  # m/s^2
+    tcp_angular_speed: float = 2.0  # rad/s
+    joint_speed: float = 1.5  # rad/s, any joint
+    joint_acceleration: float = 15.0  # rad/s^2, any joint
+    joint_margin: float = 0.05  # rad kept to every joint limit
+    contact_force: float = 80.0  # N at the TCP
+    max_chunk_age: float = 0.8  # s from observation to arrival
+    stop_on: tuple[str, ...] = ("contact_force",)
+
+
+@dataclasses.dataclass(frozen=True)
+class RecorderSpec:
+    """What an episode holds. ``colour`` is jpeg, png or raw; ``depth`` png, raw or off."""
+
+    colour: str = "jpeg"
+    jpeg_quality: int = 95
+    depth: str = "off"
+    min_free_bytes: int = 1 << 30
+
+
+@dataclasses.dataclass(frozen=True)
+class SimulatorSpec:
+    """Present when the cell is simulated: what stands on the far side of the wire."""
+
+    control_port: int = 63399
+    frame_port: int = 63400
+
+
+@dataclasses.dataclass(frozen=True)
+class CellSpec:
+    """One cell; ``name`` appears in logs and reports."""
+
+    name: str
+    robot: RobotSpec
+    gripper: GripperSpec
+    cameras: tuple[CameraSpec, ...]
+    envelope: EnvelopeSpec
+    recorder: RecorderSpec = RecorderSpec()
+    simulator: SimulatorSpec | None = None
+
+    def camera(self, name: str) -> CameraSpec:
+        """The camera called ``name``; UserError when the cell has none such."""
+        for camera in self.cameras:
+            if camera.name == name:
+                return camera
+        known = ", ".join(c.name for c in self.cameras) or "none"
+        raise UserError(f"cell {self.name}: no camera {name!r} (it has: {known}); add it to the cell description")
+
+
+def load_cell(name_or_path: str | os.PathLike) -> CellSpec:
+    """Read and check a cell description by name or path; UserError says what is wrong and where."""
+    path = find_config("cells", name_or_path)
+    cell = strict_yaml.build(CellSpec, strict_yaml.load(path), path.name)
+    checks = [
+        (cell.robot.model in UR_MODELS, "robot.model", f"one of {', '.join(UR_MODELS)}", cell.robot.model),
+        (cell.robot.servo_rate in (125, 500), "robot.servo_rate", "125 or 500", cell.robot.servo_rate),
+        (cell.gripper.driver in ("robotiq_socket", "tool_output"), "gripper.driver",
+         "robotiq_socket or tool_output", cell.gripper.driver),
+        (len({c.name for c in cell.cameras}) == len(cell.cameras), "cameras", "different names",
+         [c.name for c in cell.cameras]),
+        (cell.recorder.colour in ("jpeg", "png", "raw"), "recorder.colour", "jpeg, png or raw", cell.recorder.colour),
+        (cell.recorder.depth in ("png", "raw", "off"), "recorder.depth", "png, raw or off", cell.recorder.depth),
+        (all(a < b for a, b in zip(cell.envelope.workspace_min, cell.envelope.workspace_max)),
+         "envelope.workspace", "min below max on every axis", cell.envelope.workspace_min),
+    ]
+    checks += [
+        (c.source in ("realsense", "recording", "injected"), f"cameras.{c.name}.source",
+         "realsense, recording or injected", c.source)
+        for c in cell.cameras
+    ]
+    positive = ("max_tilt", "tcp_speed", "tcp_acceleration", "tcp_angular_speed", "joint_speed",
+                "joint_acceleration", "contact_force", "max_chunk_age")
+    checks += [(getattr(cell.envelope, n) > 0, f"envelope.{n}", "a positive limit", getattr(cell.envelope, n))
+               for n in positive]
+    for good, field, expected, came in checks:
+        if not good:
+            raise UserError(f"{path.name}: {field}: expected {expected}, got {came!r}")
+    return cell

@@ -1,0 +1,46 @@
+"""Measured figures as every ``bench`` and ``eval`` writes them with ``--json FILE``."""
+
+import dataclasses
+import json
+import math
+import os
+from pathlib import Path
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """One measured number; ``low`` and ``high`` bound an interval, ``against`` is a rival in the same run."""
+
+    name: str
+    value: float
+    unit: str
+    n: int
+    low: float | None = None
+    high: float | None = None
+    seed: int | None = None
+    against: dict | None = None  # {"name": str, "value": float}
+
+
+def write_figures(path: str | os.PathLike, figures: list[Figure]) -> None:
+    """Write ``{"figures": [...]}`` atomically, creating the folder."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps({"figures": [dataclasses.asdict(f) for f in figures]}, indent=1) + "\n")
+    partial.replace(path)
+
+
+def wilson(successes: int, n: int, z: float = 1.959964) -> tuple[float, float]:
+    """Wilson score interval of a success rate; (0, 1) when n is 0."""
+    if n == 0:
+        return 0.0, 1.0
+    p = successes / n
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def success_figure(name: str, successes: int, n: int, seed: int | None) -> Figure:
+    """A success rate with its 95 % Wilson interval."""
+    low, high = wilson(successes, n)
+    return Figure(name, successes / n if n else 0.0, "fraction", n, low, high, seed)
