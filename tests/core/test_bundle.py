@@ -1,0 +1,75 @@
+import json
+
+import numpy as np
+import pytest
+
+from prophrl_core import bundle as b
+from prophrl_core.action import ActionSpec
+from prophrl_core.errors import UserError
+from prophrl_core.task import PolicyImage
+
+
+@pytest.fixture
+def made(tmp_path):
+    weights = tmp_path / "w.onnx"
+    weights.write_bytes(b"weights")
+    manifest = b.BundleManifest(
+        name="toy", task="grasp_bottle", instruction="grasp", architecture="small", architecture_config={"width": 8},
+        action=ActionSpec(), spec_id="", image=PolicyImage(), proprioception_dims=10, flow_steps=8,
+        statistics_sha256="", command="prophrl train sft", seed=0, metrics={"loss": 0.1}, files={},
+    )
+    smoke = {"actions_TD": np.zeros((20, 7), np.float32)}
+    return b.write_bundle(tmp_path / "toy", manifest, {"mean": [0.0]}, smoke, {b.ONNX_NAME: weights})
+
+
+def edit(path, change):
+    manifest = json.loads((path / b.MANIFEST_NAME).read_text())
+    change(manifest)
+    (path / b.MANIFEST_NAME).write_text(json.dumps(manifest))
+
+
+def test_round_trip(made):
+    again = b.read_bundle(made.path, ActionSpec())
+    assert again.version == made.version and again.version.startswith("toy@")
+    assert again.manifest == made.manifest
+    assert again.statistics == {"mean": [0.0]}
+    np.testing.assert_array_equal(again.smoke()["actions_TD"], np.zeros((20, 7)))
+
+
+@pytest.mark.parametrize(
+    "harm, message",
+    [
+        (lambda p: (p / b.ONNX_NAME).write_bytes(b"weightz"), "does not match its SHA-256"),
+        (lambda p: (p / b.ONNX_NAME).write_bytes(b"longer than before"), "bytes, got"),
+        (lambda p: (p / b.ONNX_NAME).unlink(), "found none"),
+        (lambda p: (p / "extra.onnx").write_bytes(b"x"), "unlisted file"),
+        (lambda p: (p / b.STATISTICS_NAME).unlink(), "statistics.json"),
+        (lambda p: (p / b.MANIFEST_NAME).unlink(), "expected manifest.json"),
+        (lambda p: (p / b.MANIFEST_NAME).write_text("{"), "not valid JSON"),
+        (lambda p: edit(p, lambda m: m.update(statistics_sha256="0" * 64)), "normalisation statistics"),
+        (lambda p: edit(p, lambda m: m["action"].update(rate_hz=5.0)), "spec id"),
+        (lambda p: edit(p, lambda m: m.update(surprise=1)), "unknown field"),
+        (lambda p: edit(p, lambda m: m["files"].update({"../evil.onnx": m["files"][b.ONNX_NAME]})), "not allowed"),
+        (lambda p: edit(p, lambda m: m["files"].update({"evil.pkl": m["files"][b.ONNX_NAME]})), "not allowed"),
+        (lambda p: edit(p, lambda m: m.update(format_version=99)), "format"),
+    ],
+)
+def test_a_harmed_bundle_is_refused_in_one_line(made, harm, message):
+    harm(made.path)
+    with pytest.raises(UserError, match=message) as caught:
+        b.read_bundle(made.path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_link_out_of_the_bundle_is_refused(made, tmp_path):
+    outside = tmp_path / "outside.onnx"
+    outside.write_bytes(b"weights")
+    (made.path / b.ONNX_NAME).unlink()
+    (made.path / b.ONNX_NAME).symlink_to(outside)
+    with pytest.raises(UserError, match="found none"):
+        b.read_bundle(made.path)
+
+
+def test_another_action_spec_is_refused(made):
+    with pytest.raises(UserError, match="action spec"):
+        b.read_bundle(made.path, ActionSpec(rate_hz=5.0))
