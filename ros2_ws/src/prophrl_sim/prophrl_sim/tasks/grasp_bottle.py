@@ -1,0 +1,35 @@
+"""GraspBottle: a standing bottle, 5.5 cm across, is to be lifted off the table."""
+
+import numpy as np
+
+from prophrl_sim.tasks.task_scene import TaskScene
+
+
+class GraspBottle(TaskScene):
+    """Success: the bottle's foot is ``success['lift']`` (m) above the table. Size is (radius, height)."""
+
+    objects = ("bottle",)
+
+    def bodies(self) -> str:
+        spec = self.task.objects["bottle"]
+        r, height = spec.size
+        body, cap = 0.72 * height, 0.1 * height  # the straight part, and the screw cap
+        neck = height - body
+        transverse, axial = spec.mass * (3 * r * r + body * body) / 12, spec.mass * r * r / 2
+        return f"""
+<body name="bottle">
+  <freejoint name="bottle_free"/>
+  <inertial pos="0 0 {0.45 * body!r}" mass="{spec.mass!r}" diaginertia="{transverse!r} {transverse!r} {axial!r}"/>
+  <geom class="object" type="cylinder" pos="0 0 {body / 2!r}" size="{r!r} {body / 2!r}" material="object_main"/>
+  <geom class="visual" type="cylinder" pos="0 0 {0.42 * body!r}" size="{r + 0.0006!r} {0.22 * body!r}" material="object_second"/>
+  <geom class="visual" type="ellipsoid" pos="0 0 {body!r}" size="{r!r} {r!r} {0.6 * neck!r}" material="object_main"/>
+  <geom class="object" type="cylinder" pos="0 0 {body + neck / 2!r}" size="{0.46 * r!r} {neck / 2!r}" material="object_main"/>
+  <geom class="visual" type="cylinder" pos="0 0 {height - cap / 2 + 0.0005!r}" size="{0.54 * r!r} {cap / 2!r}" material="object_third"/>
+</body>"""
+
+    def place(self, rng: np.random.Generator) -> None:
+        x, y, yaw = self.placed_at_random(rng, "bottle")
+        self.set_free_body("bottle", [x, y, 0.0005], yaw)
+
+    def satisfied(self) -> bool:
+        return float(self.data.body("bottle").xpos[2]) >= self.task.success["lift"]
