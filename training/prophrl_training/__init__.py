@@ -1,0 +1,1 @@
+"""The offline jobs: demonstrations to a policy bundle, and its evaluation."""
