@@ -22,6 +22,13 @@ def _dh(a: float, d: float, alpha: float, theta: float) -> np.ndarray:
     )
 
 
+def _dh_inverse(a: float, d: float, alpha: float, theta: float) -> np.ndarray:
+    c, s, ca, sa = math.cos(theta), math.sin(theta), math.cos(alpha), math.sin(alpha)
+    return np.array(
+        [[c, s, 0.0, -a], [-s * ca, c * ca, sa, -d * sa], [s * sa, -c * sa, ca, -d * ca], [0.0, 0.0, 0.0, 1.0]]
+    )
+
+
 def link_frames(model: URModel, q: np.ndarray) -> np.ndarray:
     """Poses (7, 4, 4) in base of DH frames 0..6 at joints ``q`` (6,); the last is tool0."""
     frames = np.empty((7, 4, 4))
@@ -67,6 +74,7 @@ def inverse(model: URModel, T_base_tool0: np.ndarray, q6_if_free: float = 0.0) -
     solutions = []
     for q1 in (base + swing, base - swing):
         s1, c1 = math.sin(q1), math.cos(q1)
+        T_1_6 = _dh_inverse(0.0, d1, model.alpha[0], q1) @ T
         c5 = (px * s1 - py * c1 - d4) / d6
         if abs(c5) > 1.0 + 1e-9:
             continue
@@ -77,19 +85,15 @@ def inverse(model: URModel, T_base_tool0: np.ndarray, q6_if_free: float = 0.0) -
                 q6 = math.atan2((-ox * s1 + oy * c1) / s5, (nx * s1 - ny * c1) / s5)
             else:
                 q6 = q6_if_free
-            T_1_4 = (
-                np.linalg.inv(_dh(0.0, d1, model.alpha[0], q1))
-                @ T
-                @ np.linalg.inv(_dh(0.0, d5, model.alpha[4], q5) @ _dh(0.0, d6, model.alpha[5], q6))
-            )
-            x, y = T_1_4[0, 3], T_1_4[1, 3]
+            T_1_4 = T_1_6 @ _dh_inverse(0.0, d6, model.alpha[5], q6) @ _dh_inverse(0.0, d5, model.alpha[4], q5)
+            x, y = float(T_1_4[0, 3]), float(T_1_4[1, 3])
+            total = math.atan2(T_1_4[1, 0], T_1_4[0, 0])
             c3 = (x * x + y * y - a2 * a2 - a3 * a3) / (2 * a2 * a3)
             if abs(c3) > 1.0 + 1e-9:
                 continue
             q3_abs = math.acos(max(-1.0, min(1.0, c3)))
             for q3 in (q3_abs, -q3_abs) if q3_abs > _SINGULAR else (q3_abs,):
                 q2 = math.atan2(y, x) - math.atan2(a3 * math.sin(q3), a2 + a3 * math.cos(q3))
-                total = math.atan2(T_1_4[1, 0], T_1_4[0, 0])
                 solutions.append([_wrap(v) for v in (q1, q2, q3, total - q2 - q3, q5, q6)])
     return np.array(solutions) if solutions else np.empty((0, 6))
 
