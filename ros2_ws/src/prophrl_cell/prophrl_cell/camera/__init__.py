@@ -1,0 +1,1 @@
+"""RealSense cameras: sources, clock mapping and stream health; no ROS."""

@@ -1,0 +1,1 @@
+"""Episode recording: MCAP writing, the writer thread, repair; no ROS."""

@@ -1,0 +1,116 @@
+"""Reads an MCAP file front to back, as far as it is whole: what a killed recorder left behind."""
+
+import dataclasses
+import pathlib
+import struct
+import zlib
+from collections.abc import Iterator
+
+from backports import zstd
+
+from prophrl_cell.recorder.mcap_writer import CHANNEL, CHUNK, DATA_END, MAGIC, MESSAGE, SCHEMA
+
+
+@dataclasses.dataclass(frozen=True)
+class Channel:
+    topic: str
+    type_name: str
+    definition: str
+    metadata: dict[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Message:
+    channel: Channel
+    log_time_ns: int
+    data: bytes
+
+
+@dataclasses.dataclass
+class Damage:
+    """What the scan met; ``complete`` only when the data section ended as written."""
+
+    complete: bool = False
+    chunks_read: int = 0
+    chunks_bad: int = 0
+    tail_bytes: int = 0
+
+
+def scan(path: pathlib.Path, damage: Damage) -> Iterator[Message]:
+    """Yield every message of whole chunks in file order; ``damage`` is filled in on the way.
+
+    A chunk whose CRC does not match is skipped and counted; a record cut short ends the scan.
+    """
+    schemas: dict[int, tuple[str, str]] = {}
+    channels: dict[int, Channel] = {}
+    with path.open("rb") as file:
+        if file.read(len(MAGIC)) != MAGIC:
+            damage.tail_bytes = path.stat().st_size
+            return
+        while True:
+            at = file.tell()
+            head = file.read(9)
+            if len(head) < 9:
+                damage.tail_bytes = len(head)
+                return
+            opcode, length = struct.unpack("<BQ", head)
+            if length > path.stat().st_size - file.tell():
+                damage.tail_bytes = path.stat().st_size - at
+                return
+            body = file.read(length)
+            if opcode == DATA_END:
+                damage.complete = True
+                return
+            if opcode != CHUNK:
+                continue
+            raw = _unpack_chunk(body)
+            if raw is None:
+                damage.chunks_bad += 1
+                continue
+            damage.chunks_read += 1
+            yield from _chunk_messages(raw, schemas, channels)
+
+
+def _unpack_chunk(body: bytes) -> bytes | None:
+    _, _, size, crc = struct.unpack_from("<QQQI", body)
+    compression, at = _string(body, 28)
+    packed = body[at + 8 :]
+    try:
+        raw = zstd.decompress(packed) if compression == "zstd" else packed
+    except zstd.ZstdError:
+        return None
+    return raw if len(raw) == size and (crc == 0 or zlib.crc32(raw) == crc) else None
+
+
+def _chunk_messages(raw: bytes, schemas: dict, channels: dict) -> Iterator[Message]:
+    at = 0
+    while at < len(raw):
+        opcode, length = struct.unpack_from("<BQ", raw, at)
+        body, at = raw[at + 9 : at + 9 + length], at + 9 + length
+        if opcode == SCHEMA:
+            (schema_id,) = struct.unpack_from("<H", body)
+            name, end = _string(body, 2)
+            _, end = _string(body, end)
+            schemas[schema_id] = (name, _string(body, end)[0])
+        elif opcode == CHANNEL:
+            channel_id, schema_id = struct.unpack_from("<HH", body)
+            topic, end = _string(body, 4)
+            _, end = _string(body, end)
+            channels[channel_id] = Channel(topic, *schemas[schema_id], _string_map(body, end))
+        elif opcode == MESSAGE:
+            channel_id, _, log_time_ns, _ = struct.unpack_from("<HIQQ", body)
+            yield Message(channels[channel_id], log_time_ns, body[22:])
+
+
+def _string(body: bytes, at: int) -> tuple[str, int]:
+    (length,) = struct.unpack_from("<I", body, at)
+    return body[at + 4 : at + 4 + length].decode(), at + 4 + length
+
+
+def _string_map(body: bytes, at: int) -> dict[str, str]:
+    (length,) = struct.unpack_from("<I", body, at)
+    entries, at, end = {}, at + 4, at + 4 + length
+    while at < end:
+        key, at = _string(body, at)
+        entries[key], at = _string(body, at)
+    return entries
