@@ -1,0 +1,153 @@
+"""Bundles through both runtimes: parity, smoke inference, refusals, and life without torch."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnxscript")
+
+from prophrl_core.action import ActionSpec  # noqa: E402
+from prophrl_core.bundle import BundleManifest, read_bundle, write_bundle  # noqa: E402
+from prophrl_core.errors import UserError  # noqa: E402
+from prophrl_core.task import PolicyImage  # noqa: E402
+from prophrl_policy.backends import load_policy  # noqa: E402
+from prophrl_policy.export_onnx import write_policy_bundle  # noqa: E402
+from prophrl_policy.normalisation import Statistics  # noqa: E402
+from prophrl_policy.small_policy import SmallPolicy, SmallPolicyConfig  # noqa: E402
+
+CONFIG = SmallPolicyConfig(image_size=32, channels=16, keypoints=8, width=64, blocks=2, flow_steps=3)
+INSTRUCTION = "grasp the bottle and lift it up"
+
+
+def make_bundle(path, seed=0):
+    torch.manual_seed(seed)
+    network = SmallPolicy(CONFIG)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    rng = np.random.default_rng(seed)
+    statistics = Statistics.measure(rng.normal(0, 0.02, (100, 7)), rng.normal(0, 0.2, (100, 10)))
+    manifest = BundleManifest(
+        name="tiny",
+        task="grasp_bottle",
+        instruction=INSTRUCTION,
+        architecture="small_flow",
+        architecture_config=dataclasses.asdict(CONFIG),
+        action=ActionSpec(),
+        spec_id="",
+        image=PolicyImage(size=32),
+        proprioception_dims=10,
+        flow_steps=CONFIG.flow_steps,
+        statistics_sha256="",
+        command="test",
+        seed=seed,
+        metrics={},
+        files={},
+    )
+    image = rng.integers(0, 256, (32, 32, 3), np.uint8)
+    return write_policy_bundle(path, network, statistics, manifest, image, rng.normal(0, 0.2, 10), {})
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return make_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
+
+
+def observations(n, seed=5):
+    rng = np.random.default_rng(seed)
+    return (
+        rng.integers(0, 256, (n, 32, 32, 3), np.uint8),
+        rng.normal(0, 0.2, (n, 10)),
+        [INSTRUCTION] * n,
+        rng.standard_normal((n, 20, 7)),
+    )
+
+
+def test_onnx_and_torch_agree_for_any_batch(bundle):
+    onnx, eager = load_policy(bundle, "onnx"), load_policy(bundle, "torch")
+    for n in (1, 3):
+        seen = observations(n)
+        np.testing.assert_allclose(onnx.infer_batch(*seen), eager.infer_batch(*seen), atol=1e-5)
+    one = onnx.infer(*(part[0] for part in observations(3)))
+    np.testing.assert_allclose(one, onnx.infer_batch(*observations(3))[0], atol=1e-6)
+
+
+def test_chunk_is_in_units_and_depends_on_the_noise(bundle):
+    policy = load_policy(bundle)
+    image, proprio, text, noise = observations(1)
+    chunk = policy.infer_batch(image, proprio, text, noise)
+    other = policy.infer_batch(image, proprio, text, -noise)
+    assert chunk.shape == (1, 20, 7) and (0 <= chunk[..., 6]).all() and (chunk[..., 6] <= 1).all()
+    assert np.abs(chunk[..., :6]).max() < 1.0 and np.abs(chunk - other).max() > 1e-4
+
+
+def test_smoke_inference_passes_here_and_catches_other_weights(bundle, tmp_path):
+    assert load_policy(bundle).check_smoke() < 1e-5
+    other = make_bundle(tmp_path / "other", seed=1)
+    manifest = dataclasses.replace(other.manifest, files={})
+    files = {name: other.file(name) for name in ("policy.onnx", "weights.safetensors")}
+    mixed = write_bundle(tmp_path / "mixed", manifest, other.statistics, bundle.smoke(), files)
+    with pytest.raises(UserError, match="smoke inference"):
+        load_policy(mixed).check_smoke()
+
+
+@pytest.mark.parametrize("backend", ["onnx", "torch"])
+def test_statistics_of_other_weights_are_refused(bundle, tmp_path, backend):
+    """A well-formed bundle whose statistics are not those of the weights: hashes alone do not see it."""
+    statistics = {name: [1.01 * v for v in values] for name, values in bundle.statistics.items()}
+    files = {name: bundle.file(name) for name in ("policy.onnx", "weights.safetensors")}
+    mixed = write_bundle(tmp_path / "mixed", bundle.manifest, statistics, bundle.smoke(), files)
+    with pytest.raises(UserError, match="trained with") as error:
+        load_policy(mixed, backend)
+    assert "\n" not in str(error.value)
+
+
+def test_altered_bundles_and_other_specs_are_refused(bundle, tmp_path):
+    with pytest.raises(UserError, match="action spec"):
+        read_bundle(bundle.path, ActionSpec(rate_hz=5.0))
+    torn = tmp_path / "torn"
+    torn.mkdir()
+    for file in bundle.path.iterdir():
+        (torn / file.name).write_bytes(file.read_bytes())
+    weights = bytearray((torn / "policy.onnx").read_bytes())
+    weights[len(weights) // 2] ^= 1
+    (torn / "policy.onnx").write_bytes(weights)
+    with pytest.raises(UserError, match="SHA-256"):
+        read_bundle(torn)
+
+
+def test_wrong_statistics_dimensions_are_refused(bundle, tmp_path):
+    statistics = json.loads(json.dumps(bundle.statistics))
+    for name in ("action_low_D", "action_high_D"):
+        statistics[name] = statistics[name][:6]
+    files = {"policy.onnx": bundle.file("policy.onnx")}
+    short = write_bundle(tmp_path / "short", bundle.manifest, statistics, bundle.smoke(), files)
+    with pytest.raises(UserError, match="7 action"):
+        load_policy(short)
+
+
+def test_no_torch_is_needed_to_infer(bundle):
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from prophrl_core.bundle import read_bundle\n"
+        "from prophrl_policy.backends import load_policy\n"
+        "import prophrl_policy.observation, prophrl_policy.scheduling, prophrl_policy.samplers\n"
+        f"print(load_policy(read_bundle({str(bundle.path)!r})).check_smoke())\n"
+        "try: load_policy(read_bundle(sys.argv[1]), 'torch')\n"
+        "except Exception as e: print(type(e).__name__, e)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(bundle.path)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    deviation, refusal = done.stdout.splitlines()
+    assert float(deviation) < 1e-5
+    assert refusal.startswith("UserError backend torch: expected torch")
+
+
+def test_unknown_backend_is_named(bundle):
+    with pytest.raises(UserError, match="onnx, torch"):
+        load_policy(bundle, "tensorrt")
