@@ -27,6 +27,7 @@ setup(
     entry_points={
         "console_scripts": [
             "prophrl = prophrl_bringup.cli:main",
+            "heartbeat_node = prophrl_bringup.nodes.heartbeat_node:main",
             "run_trials = prophrl_bringup.nodes.run_trials:main",
         ]
     },

@@ -1,0 +1,7 @@
+"""ros2 launch prophrl_bringup grasp_bottle.launch.py cell:=sim trials:=3 (all arguments: --show-args)."""
+
+from prophrl_bringup.launch_session import task_launch_description
+
+
+def generate_launch_description():
+    return task_launch_description("grasp_bottle")

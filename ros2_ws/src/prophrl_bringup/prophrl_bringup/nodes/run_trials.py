@@ -1,0 +1,110 @@
+"""Asks the session for a number of trials, prints each as it ends, and ends when all have."""
+
+import signal
+import sys
+import time
+
+import rclpy
+from prophrl_core.errors import UserError
+from prophrl_interfaces.action import RunTrials
+from rclpy.action import ActionClient
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+SERVER_TIMEOUT_S = 60.0
+CANCEL_TIMEOUT_S = 3.0
+
+
+class TrialsClient(Node):
+    """Client of the ``run_trials`` action. Parameters: task, trials, seed, timeout (s per trial; 0: the task's own)."""
+
+    def __init__(self):
+        super().__init__("run_trials")
+        for name, default in (("cell_file", ""), ("task_file", ""), ("task", ""), ("trials", 1), ("seed", 0), ("timeout", 0.0)):
+            self.declare_parameter(name, default)
+        self.client = ActionClient(self, RunTrials, "run_trials")
+        self._ended: set[str] = set()
+
+    def goal(self) -> RunTrials.Goal:
+        """The request that the parameters describe."""
+        names = ("task", "trials", "seed", "timeout")
+        return RunTrials.Goal(**{name: self.get_parameter(name).value for name in names})
+
+    def on_feedback(self, message) -> None:
+        """One line per trial, when it has ended."""
+        feedback = message.feedback
+        if feedback.outcome and feedback.episode_id not in self._ended:
+            self._ended.add(feedback.episode_id)
+            print(f"trial {feedback.trial + 1}: {feedback.outcome} ({feedback.episode_id})", flush=True)
+
+
+class _Stopped(Exception):
+    """Ctrl-C."""
+
+
+def _spin_until(executor, stop: list, condition, timeout: float, failure: str) -> None:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if stop:
+            raise _Stopped
+        if time.monotonic() > deadline:
+            raise UserError(failure)
+        executor.spin_once(timeout_sec=0.1)
+
+
+def run_trials(node: TrialsClient, executor, stop: list) -> RunTrials.Result:
+    """Send the goal and wait for its result; ``stop`` becoming non-empty cancels it."""
+    _spin_until(
+        executor, stop, node.client.server_is_ready, SERVER_TIMEOUT_S,
+        f"run_trials: expected a running session_node, none answered in {SERVER_TIMEOUT_S:.0f} s; is the cell up?",
+    )  # fmt: skip
+    sent = node.client.send_goal_async(node.goal(), feedback_callback=node.on_feedback)
+    _spin_until(executor, stop, sent.done, SERVER_TIMEOUT_S, "run_trials: the session did not answer the request")
+    handle = sent.result()
+    if not handle.accepted:
+        raise UserError("run_trials: the session refused the request; is another one running, or the task another?")
+    result = handle.get_result_async()
+    try:
+        _spin_until(executor, stop, result.done, float("inf"), "")
+    except _Stopped:
+        cancelled = handle.cancel_goal_async()
+        _spin_until(executor, [], cancelled.done, CANCEL_TIMEOUT_S, "run_trials: the session did not confirm the stop")
+        raise
+    return result.result().result
+
+
+def report(result: RunTrials.Result, wanted: int) -> int:
+    """Print the summary; exit status 0 when every trial ran, 1 when the session ended early."""
+    for outcome, reason, duration in zip(result.outcomes, result.reasons, result.durations, strict=True):
+        print(f"  {outcome:<8} {duration:5.1f} s  {reason}")
+    print(f"{result.successes} of {result.trials} trials succeeded", flush=True)
+    if result.trials < wanted:
+        print(f"prophrl: error: {wanted} trials asked, {result.trials} ran: {result.message}", file=sys.stderr, flush=True)
+        return 1
+    return 0
+
+
+def main() -> None:
+    stop: list[bool] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.append(True))
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    node = TrialsClient()
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        status = report(run_trials(node, executor, stop), node.get_parameter("trials").value)
+    except UserError as error:
+        print(f"prophrl: error: {error}", file=sys.stderr, flush=True)
+        status = 2
+    except _Stopped:
+        status = 0
+    finally:
+        node.destroy_node()
+        rclpy.shutdown()
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()
