@@ -1,0 +1,258 @@
+"""The process that moves the arm: ``python -m prophrl_cell.arm.rtde_process``, started by the supervisor.
+
+One loop on the monotonic clock. Each cycle, in the slack before the deadline: read the robot and judge it,
+take commands, compute the next joints inside the envelope; at the deadline: send them; then report. Exit
+codes: 0 asked to stop, 2 cannot be started (the reason is in the state), 3 link lost, 4 a bug.
+"""
+
+import argparse
+import os
+import sys
+import time
+import traceback
+
+import numpy as np
+
+from prophrl_cell.arm import dashboard
+from prophrl_cell.arm.envelope import Envelope
+from prophrl_cell.arm.link_health import Health, LinkHealth
+from prophrl_cell.arm.limiter import Clamp
+from prophrl_cell.arm.motion import Doing, Motion
+from prophrl_cell.arm.realtime import Tick, enter_realtime, sleep_until
+from prophrl_cell.arm.reports import Reports
+from prophrl_cell.arm.robot_link import RobotLink
+from prophrl_cell.arm.shared_state import ArmMemory, Command, EventKind, Mode
+from prophrl_core.cell import CellSpec, load_cell
+from prophrl_core.chunk_schedule import Chunk
+from prophrl_core.errors import UserError
+from prophrl_core.task import TaskSpec, load_task
+
+EXIT_STOPPED, EXIT_REFUSED, EXIT_LINK_LOST, EXIT_BUG = 0, 2, 3, 4
+_MODE_OF_HEALTH = {
+    Health.EMERGENCY_STOP: Mode.EMERGENCY_STOP,
+    Health.PROTECTIVE_STOP: Mode.PROTECTIVE_STOP,
+    Health.POWER: Mode.FAULT,
+    Health.STALLED: Mode.HOLD,
+}
+_MODE_OF_MOTION = {
+    Doing.HOLDING: Mode.READY,
+    Doing.BRAKING: Mode.EXECUTING,
+    Doing.FOLLOWING: Mode.EXECUTING,
+    Doing.MOVING: Mode.MOVING,
+}
+
+
+class RtdeProcess:
+    """Owns the link, the motion and the envelope; ``run`` returns an exit code.
+
+    ``held`` is why the arm must not move before the operator's resume, empty when it may.
+    """
+
+    def __init__(self, memory: ArmMemory, cell: CellSpec, task: TaskSpec, held: str, openness: float):
+        self._memory, self._cell, self._held, self._openness = memory, cell, held, openness
+        self._reports = Reports(memory, cell.robot.servo_rate)
+        self._envelope = Envelope(cell, task.action)
+        self._episode_id = ""
+        self._home_pending = False
+        self._parent = os.getppid()
+
+    def connect(self) -> None:
+        """Open the session with the robot; UserError says why not. Nothing moves."""
+        robot = self._cell.robot
+        self._reports.starting(f"connecting to {robot.ip}")
+        dashboard.check_ready(robot.ip, robot.model)
+        self._reports.realtime = enter_realtime()
+        self._link = RobotLink(robot)
+        self._reading = self._link.read()
+        now = time.monotonic()
+        self._health = LinkHealth(now)
+        q = np.array(self._reading.q)
+        self._motion = Motion(self._envelope, q, self._openness, 1.0 / robot.servo_rate, now)
+
+    def run(self) -> int:
+        """Servo until told to stop (0) or until the link is lost (3)."""
+        tick = Tick(1.0 / self._cell.robot.servo_rate)
+        lead = min(0.003, 0.85 * tick.period)
+        while True:
+            deadline = tick.advance()
+            sleep_until(deadline - lead)
+            now = time.monotonic()
+            self._judge(now)
+            if self._health.lost:
+                return EXIT_LINK_LOST
+            stopping = self._take_commands(now) or os.getppid() != self._parent
+            if stopping:
+                self._motion.brake()
+                if self._motion.resting or self._health.now is not Health.GOOD:
+                    self._leave()
+                    return EXIT_STOPPED
+            self._advance(deadline)
+            sleep_until(deadline)
+            self._command(tick)
+
+    def _judge(self, now: float) -> None:
+        self._reading = reading = self._link.read()
+        before = self._health.now
+        health = self._health.judge(reading, self._link.connected, now)
+        if health is not Health.GOOD:
+            self._motion.brake()
+            if health is not before:
+                self._reports.log(self._health.reason, now)
+        if health is Health.PROGRAM_STOPPED or health.needs_person:
+            self._held = self._held or self._health.reason
+        if health is Health.GOOD and before is Health.STALLED and self._health.last_stall > LinkHealth.FORGIVEN:
+            self._held = f"the controller's stream stood still for {self._health.last_stall:.1f} s; resume when safe"
+        if health is Health.GOOD and before is not Health.GOOD and before is not Health.STALLED:
+            self._motion.rest_at(np.array(reading.q), now)
+        if health is Health.GOOD:
+            found = self._envelope.check_measured(np.array(reading.q), reading.wrench, self._motion.q)
+            if found is not None and not self._held:
+                self._stop(found, now)
+
+    def _stop(self, found: Clamp, now: float) -> None:
+        self._reports.envelope_event(EventKind.STOPPED, found, self._episode_id, now)
+        self._held = f"{found.limit} {found.value:.3g} {found.unit} over {found.bound:.3g}: {found.detail}"
+        self._motion.brake()
+
+    def _take_commands(self, now: float) -> bool:
+        """Act on what the node asked; True when it asked to stop."""
+        stop = False
+        for record in self._memory.commands.pop_all():
+            kind = Command(int(record["kind"]))
+            if kind is Command.CHUNK:
+                self._take_chunk(record, now)
+            elif kind is Command.HOME:
+                self._motion.brake()
+                self._home_pending = not self._held
+            elif kind is Command.HOLD:
+                self._motion.brake()
+                self._held = "held by the operator; resume to continue"
+            elif kind is Command.RESUME:
+                self._resume(now)
+            elif kind is Command.REUPLOAD:
+                self._restart_program("unlocked; resume to continue")
+            elif kind is Command.EPISODE_START:
+                self._episode_id = record["episode_id"].decode()
+            elif kind is Command.EPISODE_STOP:
+                self._episode_id = ""
+                if self._motion.doing is Doing.FOLLOWING:
+                    self._motion.brake()
+            elif kind is Command.SHUTDOWN:
+                stop = True
+        if self._held:
+            self._home_pending = False
+        if self._home_pending and self._motion.resting:
+            self._home_pending = False
+            self._motion.openness = 1.0
+            found = self._motion.move(np.array(self._cell.robot.home), self._cell.robot.home_speed, now)
+            if found is not None:
+                self._reports.envelope_event(EventKind.REFUSED, found, self._episode_id, now)
+                self._held = f"home: {found.detail}"
+        return stop
+
+    def _take_chunk(self, record: np.ndarray, now: float) -> None:
+        episode_id, steps, dims = record["episode_id"].decode(), int(record["steps"]), int(record["dims"])
+        observed = float(record["observation_time"])
+        actions_TD = record["actions"][:steps].astype(float)
+        found = None
+        mode = self._mode()
+        if mode not in (Mode.READY, Mode.EXECUTING) or self._motion.doing is Doing.BRAKING:
+            found = Clamp("mode", mode, Mode.READY, "", f"the arm is in {mode.name}, {self._motion.doing.value}")
+        elif not self._episode_id or episode_id != self._episode_id:
+            found = Clamp("episode", 0.0, 0.0, "", f"a chunk of episode {episode_id!r} in {self._episode_id!r}")
+        else:
+            found = self._envelope.check_chunk(
+                actions_TD, steps, dims, float(record["step_period"]), record["spec_id"].decode(), now - observed
+            )
+        if found is None:
+            chunk = Chunk(actions_TD, float(record["step_period"]), observed, int(record["sequence"]), int(record["source"]))
+            found = self._motion.follow(chunk, now)
+            self._reports.policy_version = record["policy_version"]
+        if found is not None:
+            self._reports.envelope_event(EventKind.REFUSED, found, episode_id, now)
+            if self._motion.doing is Doing.FOLLOWING:
+                self._motion.brake()
+
+    def _resume(self, now: float) -> None:
+        if self._health.now.needs_person:
+            self._reports.log(f"resume refused: {self._health.reason}", now)
+            return
+        if self._health.now is Health.PROGRAM_STOPPED and not self._restart_program(self._held):
+            return
+        self._motion.rest_at(np.array(self._reading.q), now)
+        self._held = ""
+
+    def _restart_program(self, held: str) -> bool:
+        self._reports.starting("starting the control program again")
+        self._held = held
+        done = self._health.now.needs_person is False and self._link.restart_program()
+        now = time.monotonic()
+        self._health.restart(now)
+        self._reading = self._link.read()
+        self._health.judge(self._reading, self._link.connected, now)
+        if not done:
+            self._held = "the control program did not start again; clear the pendant, unlock, then resume"
+        self._motion.rest_at(np.array(self._reading.q), now)
+        return done
+
+    def _advance(self, deadline: float) -> None:
+        _, clamps = self._motion.step(deadline)
+        for clamp in clamps:
+            if self._envelope.stops(clamp):
+                self._stop(clamp, deadline)
+            else:
+                self._reports.envelope_event(EventKind.CLAMPED, clamp, self._episode_id, deadline)
+
+    def _command(self, tick: Tick) -> None:
+        stamp = time.monotonic()
+        if self._health.now.commandable:
+            try:
+                self._health.sent(self._link.servo(self._motion.q.tolist()), stamp)
+            except RuntimeError:
+                self._health.sent(False, stamp)
+        self._reports.cycle(
+            stamp, self._reading, self._motion, self._mode(), self._reason(), self._episode_id, tick.missed
+        )
+
+    def _mode(self) -> Mode:
+        health = self._health.now
+        if health in _MODE_OF_HEALTH:
+            return _MODE_OF_HEALTH[health]
+        return Mode.HOLD if self._held or health is not Health.GOOD else _MODE_OF_MOTION[self._motion.doing]
+
+    def _reason(self) -> str:
+        return self._health.reason if self._health.now in _MODE_OF_HEALTH else self._held
+
+    def _leave(self) -> None:
+        if self._health.now is Health.GOOD:
+            self._link.stop()
+
+
+def main() -> None:
+    """Run until stopped; always leaves by ``os._exit``, because the client library may crash on the way out."""
+    parser = argparse.ArgumentParser(prog="rtde_process")
+    parser.add_argument("--memory", type=int, required=True, help="file descriptor of the shared memory")
+    parser.add_argument("--cell", required=True)
+    parser.add_argument("--task", required=True)
+    parser.add_argument("--held", default="", help="why the arm waits for the operator's resume")
+    parser.add_argument("--openness", type=float, default=1.0, help="gripper openness commanded so far, 0..1")
+    args = parser.parse_args()
+    memory = ArmMemory.attach(args.memory)
+    reports = Reports(memory, 0)
+    try:
+        process = RtdeProcess(memory, load_cell(args.cell), load_task(args.task), args.held, args.openness)
+        process.connect()
+        code = process.run()
+    except UserError as error:
+        reports.failed(str(error))
+        code = EXIT_REFUSED
+    except Exception:
+        reports.failed("the RTDE process failed: " + traceback.format_exc().strip().splitlines()[-1])
+        traceback.print_exc()
+        code = EXIT_BUG
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,258 @@
+"""Shared memory between arm_node and the RTDE process: state, samples, commands, events, executed steps.
+
+One anonymous memory file (``memfd``) is created by the node and inherited by the process, so nothing is
+left behind when either is killed. Records are fixed-size numpy dtypes: nothing is pickled. Every block has
+one writer. The state is a seqlock; the rings publish a record by advancing a counter after its bytes are
+written (both rely on the store order of x86-64, and on Python not reordering statements elsewhere).
+Times are CLOCK_MONOTONIC seconds; lengths m, angles rad, forces N and N m, frames ``base`` unless said.
+"""
+
+import enum
+import mmap
+import os
+
+import numpy as np
+
+MAX_CHUNK_STEPS = 64
+_MAGIC = 0x70726F7068726C31
+
+
+class Mode(enum.IntEnum):
+    """What the arm is doing; the same numbers as ``prophrl_interfaces/ArmStatus``."""
+
+    DISCONNECTED = 0
+    STARTING = 1
+    HOLD = 2
+    READY = 3
+    MOVING = 4
+    EXECUTING = 5
+    PROTECTIVE_STOP = 6
+    EMERGENCY_STOP = 7
+    FAULT = 8
+
+
+class Command(enum.IntEnum):
+    """What the node may ask of the process."""
+
+    CHUNK = 1
+    HOME = 2
+    HOLD = 3
+    RESUME = 4
+    REUPLOAD = 5  # the controller was unlocked: start the control script again
+    EPISODE_START = 6
+    EPISODE_STOP = 7
+    SHUTDOWN = 8
+
+
+class EventKind(enum.IntEnum):
+    """Entries of the event ring."""
+
+    CLAMPED = 0  # the first three are EnvelopeEvent.ACTION_*
+    REFUSED = 1
+    STOPPED = 2
+    LOG = 3
+
+
+STATE = np.dtype(
+    [
+        ("heartbeat", "f8"),  # last servo cycle
+        ("cycle", "u8"),
+        ("mode", "u1"),
+        ("reason", "S240"),
+        ("robot_mode", "i4"),
+        ("safety_mode", "i4"),
+        ("runtime_state", "i4"),
+        ("speed_scaling", "f8"),
+        ("servo_rate", "f8"),
+        ("missed_cycles", "u8"),
+        ("envelope_events", "u8"),
+        ("realtime", "u1"),
+        ("episode_id", "S64"),
+        ("openness", "f8"),  # commanded
+    ]
+)
+
+SAMPLE = np.dtype(
+    [
+        ("stamp", "f8"),  # when the record was read from the client
+        ("controller_time", "f8"),  # s since the controller booted
+        ("q", "f8", 6),
+        ("qd", "f8", 6),
+        ("tcp_pose", "f8", 6),  # measured, UR pose vector
+        ("wrench", "f8", 6),  # at the TCP
+        ("q_command", "f8", 6),
+        ("T_command", "f8", (4, 4)),
+        ("command_stamp", "f8"),  # when the commanded reference went out
+        ("openness", "f8"),
+    ]
+)
+
+COMMAND = np.dtype(
+    [
+        ("kind", "u1"),
+        ("source", "u1"),
+        ("episode_id", "S64"),
+        ("spec_id", "S16"),
+        ("policy_version", "S128"),
+        ("sequence", "u4"),
+        ("step_period", "f8"),
+        ("observation_time", "f8"),
+        ("steps", "u4"),
+        ("dims", "u4"),
+        ("actions", "f4", (MAX_CHUNK_STEPS, 7)),
+    ]
+)
+
+EVENT = np.dtype(
+    [
+        ("kind", "u1"),
+        ("stamp", "f8"),
+        ("limit", "S24"),
+        ("value", "f8"),
+        ("bound", "f8"),
+        ("unit", "S8"),
+        ("detail", "S240"),
+        ("episode_id", "S64"),
+    ]
+)
+
+EXECUTED = np.dtype(
+    [
+        ("stamp", "f8"),
+        ("episode_id", "S64"),
+        ("policy_version", "S128"),
+        ("source", "u1"),
+        ("sequence", "u4"),
+        ("step", "u4"),
+        ("proposed", "f4", 7),
+        ("executed", "f4", 7),
+        ("clamped", "u1"),
+        ("observation_age", "f8"),
+    ]
+)
+
+
+class Seqlock:
+    """One record, one writer, any number of readers; a reader never sees half a record."""
+
+    def __init__(self, buffer: memoryview, dtype: np.dtype):
+        self._seq = np.frombuffer(buffer, "u8", 1)
+        self._slot = np.frombuffer(buffer, dtype, 1, offset=64)
+
+    @staticmethod
+    def size(dtype: np.dtype) -> int:
+        """Bytes of shared memory it needs."""
+        return 64 + _aligned(dtype.itemsize)
+
+    def write(self, record: np.ndarray) -> None:
+        """Publish a record of shape ()."""
+        seq = int(self._seq[0])
+        self._seq[0] = seq + 1
+        self._slot[0] = record
+        self._seq[0] = seq + 2
+
+    def read(self) -> np.ndarray | None:
+        """A consistent copy, or None before the first write or when the writer died in the middle of one."""
+        for _ in range(1000):
+            before = int(self._seq[0])
+            if before == 0:
+                return None
+            if before % 2 == 0:
+                record = self._slot[0].copy()
+                if int(self._seq[0]) == before:
+                    return record
+        return None
+
+
+class Ring:
+    """Fixed records from one writer to one reader.
+
+    ``push`` refuses when full (commands must not be lost); ``publish`` overwrites the oldest record, and the
+    reader counts what it lost.
+    """
+
+    def __init__(self, buffer: memoryview, dtype: np.dtype, capacity: int):
+        self._counters = np.frombuffer(buffer, "u8", 2)  # written, read
+        self._slots = np.frombuffer(buffer, dtype, capacity, offset=64)
+        self._capacity = capacity
+        self.lost = 0
+
+    @staticmethod
+    def size(dtype: np.dtype, capacity: int) -> int:
+        """Bytes of shared memory it needs."""
+        return 64 + _aligned(dtype.itemsize * capacity)
+
+    def push(self, record: np.ndarray) -> bool:
+        """Append unless the reader is a whole ring behind; False then."""
+        if int(self._counters[0]) - int(self._counters[1]) >= self._capacity - 1:
+            return False
+        self.publish(record)
+        return True
+
+    def publish(self, record: np.ndarray) -> None:
+        """Append, overwriting the oldest record of a slow reader."""
+        written = int(self._counters[0])
+        self._slots[written % self._capacity] = record
+        self._counters[0] = written + 1
+
+    def pop_all(self) -> list[np.ndarray]:
+        """Copies of the records since the last call, oldest first; what was overwritten adds to ``lost``."""
+        read, written = int(self._counters[1]), int(self._counters[0])
+        out = []
+        for index in range(max(read, written - self._capacity + 1), written):
+            record = self._slots[index % self._capacity].copy()
+            if int(self._counters[0]) - index < self._capacity:
+                out.append(record)
+        self.lost += written - read - len(out)
+        self._counters[1] = written
+        return out
+
+
+class ArmMemory:
+    """All blocks of one RTDE process; ``create`` in the node, ``attach`` in the process."""
+
+    _RINGS = ((SAMPLE, 512), (COMMAND, 32), (EVENT, 256), (EXECUTED, 256))
+
+    def __init__(self, fd: int):
+        self.fd = fd
+        self._map = mmap.mmap(fd, self.size())
+        view = memoryview(self._map)
+        self._magic = np.frombuffer(view, "u8", 1)
+        self.state = Seqlock(view[64:], STATE)
+        offset, rings = 64 + Seqlock.size(STATE), []
+        for dtype, capacity in self._RINGS:
+            rings.append(Ring(view[offset:], dtype, capacity))
+            offset += Ring.size(dtype, capacity)
+        self.samples, self.commands, self.events, self.executed = rings
+
+    @classmethod
+    def size(cls) -> int:
+        """Bytes of the whole segment."""
+        return 64 + Seqlock.size(STATE) + sum(Ring.size(d, n) for d, n in cls._RINGS)
+
+    @classmethod
+    def create(cls) -> "ArmMemory":
+        """A fresh zeroed segment behind an inheritable file descriptor."""
+        fd = os.memfd_create("prophrl_arm", os.MFD_CLOEXEC)
+        os.ftruncate(fd, cls.size())
+        memory = cls(fd)
+        memory._magic[0] = _MAGIC ^ cls.size()
+        return memory
+
+    @classmethod
+    def attach(cls, fd: int) -> "ArmMemory":
+        """Map the segment behind an inherited descriptor; ValueError when its layout is another version's."""
+        if os.fstat(fd).st_size != cls.size():
+            raise ValueError(f"arm memory: expected {cls.size()} bytes, got {os.fstat(fd).st_size}")
+        memory = cls(fd)
+        if int(memory._magic[0]) != _MAGIC ^ cls.size():
+            raise ValueError("arm memory: the segment was laid out by another version")
+        return memory
+
+    def close(self) -> None:
+        """Drop the descriptor; the pages go with the last mapping."""
+        os.close(self.fd)
+
+
+def _aligned(size: int) -> int:
+    return (size + 63) // 64 * 64
