@@ -11,7 +11,8 @@ import numpy as np
 
 from prophrl_sim.scene import PHYSICS_PERIOD, Scene
 
-_TASK_PERIOD_STEPS = 5  # the task's predicate and hooks run every 10 ms
+_SLOW_STEPS = 5  # grip detection and the task's predicate run every 10 ms
+_FREEDRIVE_DAMPING = np.array([12.0, 12.0, 8.0, 3.0, 3.0, 3.0])  # Nm s/rad
 _STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 
 
@@ -33,7 +34,10 @@ class Plant:
     def __init__(self, scene: Scene):
         self.scene = scene
         self.model, self.data = scene.model, scene.data
-        m = scene.model
+        m, d = scene.model, scene.data
+        self._arm_q, self._arm_qd = d.qpos[scene.arm_qpos], d.qvel[scene.arm_dofs]
+        self._arm_ctrl = d.ctrl[scene.arm_actuators]
+        self._finger_q, self._finger_qd = d.qpos[scene.finger_qpos], d.qvel[scene.finger_dofs]
         self._stiffness = m.actuator_gainprm[scene.arm_actuators, 0].copy()
         self._damping = -m.actuator_biasprm[scene.arm_actuators, 2].copy()
         self._task = scene.task_scene
@@ -47,21 +51,29 @@ class Plant:
     def reset(self, seed: int) -> None:
         """Start a trial: arm at home and at rest, gripper open, objects placed from ``seed``."""
         self.scene.reset(seed)
-        self._begin()
-
-    def _begin(self) -> None:
         self._q_reference = self.q
         self._qd_reference = np.zeros(6)
         self._opening_reference = self.scene.stroke
         self._steps = 0
         self._satisfied_since = math.inf
         self._blocked_for = 0.0
-        self._inertia = self._joint_inertia()
+        self._fit_lead()
 
-    def _joint_inertia(self) -> np.ndarray:
-        full = np.zeros((self.model.nv, self.model.nv))
-        mujoco.mj_fullM(self.model, self.data, full)
-        return full[self.scene.arm_dofs, self.scene.arm_dofs]
+    def _fit_lead(self) -> None:
+        """Feed-forward gains at the present pose, in servo set-point per rad/s and per rad/s^2."""
+        inertia = np.zeros((self.model.nv, self.model.nv))
+        mujoco.mj_fullM(self.model, self.data, inertia)
+        self._lead_speed = self._damping / self._stiffness
+        self._lead_acceleration = np.diag(inertia)[self.scene.arm_dofs] / self._stiffness
+
+    @property
+    def gripper_force(self) -> float:
+        """Largest force of each finger, N."""
+        return float(self.model.actuator_forcerange[self.scene.gripper_actuator, 1])
+
+    @gripper_force.setter
+    def gripper_force(self, force: float) -> None:
+        self.model.actuator_forcerange[self.scene.gripper_actuator] = (-force, force)
 
     def step(self, q_target: np.ndarray | None, gripper_opening: float) -> None:
         """Advance 2 ms.
@@ -70,40 +82,33 @@ class Plant:
         None lets the arm float (gravity compensated, nearly free: freedrive). ``gripper_opening`` is the
         target openness, 0 closed to 1 open; the fingers approach it at ``gripper_speed``.
         """
-        scene, data = self.scene, self.data
         if q_target is None:
             self._float()
         else:
             qd = (q_target - self._q_reference) / self.period
             qdd = (qd - self._qd_reference) / self.period
-            lead = (self._damping * qd + self._inertia * np.minimum(np.maximum(qdd, -40.0), 40.0)) / self._stiffness
-            data.ctrl[scene.arm_actuators] = q_target + lead
-            self._q_reference, self._qd_reference = np.array(q_target, dtype=float), qd
-        self._move_gripper(gripper_opening)
-        mujoco.mj_step(self.model, data)
+            self._arm_ctrl[:] = q_target + self._lead_speed * qd + self._lead_acceleration * qdd
+            self._q_reference, self._qd_reference = q_target, qd
+        target = min(max(gripper_opening, 0.0), 1.0) * self.scene.stroke
+        travel = self.gripper_speed * self.period
+        self._opening_reference += min(max(target - self._opening_reference, -travel), travel)
+        self.data.ctrl[self.scene.gripper_actuator] = self._opening_reference
+        mujoco.mj_step(self.model, self.data)
         self._steps += 1
-        if self._steps % _TASK_PERIOD_STEPS == 0:
-            self._watch_task()
+        if self._steps % _SLOW_STEPS == 0:
+            self._watch(target)
 
     def _float(self) -> None:
         q, qd = self.q, self.qd
-        resisting = np.array([12.0, 12.0, 8.0, 3.0, 3.0, 3.0])
-        self.data.ctrl[self.scene.arm_actuators] = q + (self._damping - resisting) * qd / self._stiffness
+        self._arm_ctrl[:] = q + (self._damping - _FREEDRIVE_DAMPING) * qd / self._stiffness
         self._q_reference, self._qd_reference = q, qd
 
-    def _move_gripper(self, openness: float) -> None:
-        scene = self.scene
-        target = min(max(openness, 0.0), 1.0) * scene.stroke
-        travel = self.gripper_speed * self.period
-        self._opening_reference += min(max(target - self._opening_reference, -travel), travel)
-        self.data.ctrl[scene.gripper_actuator] = self._opening_reference
-        self.model.actuator_forcerange[scene.gripper_actuator] = (-self.gripper_force, self.gripper_force)
+    def _watch(self, opening_target: float) -> None:
+        """Every 10 ms: has the grip been stopped by something, does the task's goal hold."""
         off = abs(self._opening_reference - self.opening_m)
-        still = abs(self.data.qvel[scene.finger_dofs].sum()) < 0.004
-        blocked = off > 0.002 and still and self._opening_reference == target
-        self._blocked_for = self._blocked_for + self.period if blocked else 0.0
-
-    def _watch_task(self) -> None:
+        still = abs(self._finger_qd[0] + self._finger_qd[1]) < 0.004
+        blocked = off > 0.002 and still and self._opening_reference == opening_target
+        self._blocked_for = self._blocked_for + _SLOW_STEPS * self.period if blocked else 0.0
         self._task.advance(self.opening_m, self.data.site_xpos[self._tcp_site])
         if not self._task.satisfied():
             self._satisfied_since = math.inf
@@ -118,12 +123,12 @@ class Plant:
     @property
     def q(self) -> np.ndarray:
         """Joint positions (6,) rad."""
-        return self.data.qpos[self.scene.arm_qpos].copy()
+        return self._arm_q.copy()
 
     @property
     def qd(self) -> np.ndarray:
         """Joint speeds (6,) rad/s."""
-        return self.data.qvel[self.scene.arm_dofs].copy()
+        return self._arm_qd.copy()
 
     @property
     def torque(self) -> np.ndarray:
@@ -138,8 +143,7 @@ class Plant:
     @property
     def opening_m(self) -> float:
         """Distance between the pads, m."""
-        left, right = self.scene.finger_qpos
-        return float(self.data.qpos[left] + self.data.qpos[right])
+        return float(self._finger_q[0] + self._finger_q[1])
 
     @property
     def gripper_opening(self) -> float:
@@ -180,7 +184,7 @@ class Plant:
         mujoco.mj_getState(self.model, self.data, physics, _STATE)
         own = [
             self.scene.seed, self._steps, self._satisfied_since, self._blocked_for, self._opening_reference,
-            self.gripper_speed, self.gripper_force, *self._q_reference, *self._qd_reference, *self._inertia,
+            self.gripper_speed, self.gripper_force, *self._q_reference, *self._qd_reference, *self._lead_acceleration,
         ]
         return np.concatenate([own, physics])
 
@@ -193,6 +197,7 @@ class Plant:
         own, physics = snapshot[:head], snapshot[head:]
         self._steps, self._satisfied_since, self._blocked_for = int(own[1]), own[2], own[3]
         self._opening_reference, self.gripper_speed, self.gripper_force = own[4], own[5], own[6]
-        self._q_reference, self._qd_reference, self._inertia = own[7:13].copy(), own[13:19].copy(), own[19:25].copy()
+        self._q_reference, self._qd_reference = own[7:13].copy(), own[13:19].copy()
+        self._lead_acceleration = own[19:25].copy()
         mujoco.mj_setState(self.model, self.data, np.ascontiguousarray(physics), _STATE)
         mujoco.mj_forward(self.model, self.data)

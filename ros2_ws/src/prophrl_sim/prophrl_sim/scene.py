@@ -47,15 +47,22 @@ class Scene:
 
     def __post_init__(self):
         self.robot = self.cell.robot.kinematics
-        joints = [self.model.joint(name) for name in JOINT_NAMES]
-        self.arm_qpos = np.array([j.qposadr[0] for j in joints])
-        self.arm_dofs = np.array([j.dofadr[0] for j in joints])
-        self.arm_actuators = np.array([self.model.actuator(name).id for name in JOINT_NAMES])
-        self.finger_qpos = np.array([self.model.joint(f"finger_{s}").qposadr[0] for s in ("left", "right")])
-        self.finger_dofs = np.array([self.model.joint(f"finger_{s}").dofadr[0] for s in ("left", "right")])
+        self.arm_qpos = self._slice([self.model.joint(n).qposadr[0] for n in JOINT_NAMES])
+        self.arm_dofs = self._slice([self.model.joint(n).dofadr[0] for n in JOINT_NAMES])
+        self.arm_actuators = self._slice([self.model.actuator(n).id for n in JOINT_NAMES])
+        fingers = [self.model.joint(f"finger_{side}") for side in ("left", "right")]
+        self.finger_qpos = self._slice([j.qposadr[0] for j in fingers])
+        self.finger_dofs = self._slice([j.dofadr[0] for j in fingers])
         self.gripper_actuator = self.model.actuator("gripper").id
+        self.gripper_bodies = [self.model.body(n).id for n in ("gripper", "finger_left", "finger_right")]
         self.stroke = self.cell.gripper.stroke
-        self.gripper_bodies = np.array([self.model.body(n).id for n in ("gripper", "finger_left", "finger_right")])
+
+    @staticmethod
+    def _slice(indices: list[int]) -> slice:
+        """Consecutive indices as a slice, so that indexing gives views."""
+        first = int(indices[0])
+        assert list(indices) == list(range(first, first + len(indices))), indices
+        return slice(first, first + len(indices))
 
     def reset(self, seed: int) -> None:
         """Home the arm, open the gripper, and draw placement and looks from ``seed`` alone."""

@@ -6,6 +6,7 @@ chunk moves the arm identically in both.
 """
 
 import dataclasses
+import math
 
 import numpy as np
 
@@ -26,40 +27,49 @@ class ServoJ:
 
     def __init__(self, max_speed: np.ndarray, period: float = 0.002, config: ServoConfig = ServoConfig()):
         """``max_speed`` (6,) rad/s, ``period`` of a tick in s."""
-        self.max_speed = np.asarray(max_speed, dtype=float)
+        self._max_speed = [float(v) for v in max_speed]
         self.period = period
-        self.q = np.zeros(6)
-        self.qd = np.zeros(6)
         self.configure(config)
+        self.reset(np.zeros(6))
 
     def configure(self, config: ServoConfig) -> None:
         """Change lookahead and gain between ticks; position and speed carry on."""
         self.config = config
-        self._omega = 2.0 / config.lookahead_time * np.sqrt(config.gain / REFERENCE_GAIN)
-        self._decay = np.exp(-self._omega * self.period)
-        self._max_change = config.max_acceleration * self.period
+        w = 2.0 / config.lookahead_time * math.sqrt(config.gain / REFERENCE_GAIN)
+        t = self.period
+        decay = math.exp(-w * t)
+        # [error, speed] after a tick with the target held: e(t) = (e0 + (v0 + w e0) t) exp(-w t).
+        self._transition = ((1 + w * t) * decay, t * decay, -w * w * t * decay, (1 - w * t) * decay)
+        self._max_change = config.max_acceleration * t
+
+    @property
+    def q(self) -> np.ndarray:
+        """Joint reference (6,) rad."""
+        return np.array(self._q)
+
+    @property
+    def qd(self) -> np.ndarray:
+        """Speed of the joint reference (6,) rad/s."""
+        return np.array(self._qd)
 
     def reset(self, q: np.ndarray, qd: np.ndarray | None = None) -> None:
         """Start from joint positions (6,) rad and speeds (6,) rad/s (default: at rest)."""
-        self.q = np.array(q, dtype=float)
-        self.qd = np.zeros(6) if qd is None else np.array(qd, dtype=float)
+        self._q = [float(v) for v in q]
+        self._qd = [0.0] * 6 if qd is None else [float(v) for v in qd]
 
-    def step(self, q_target: np.ndarray) -> np.ndarray:
+    def step(self, q_target) -> np.ndarray:
         """Advance one tick towards ``q_target`` (6,) rad; returns the joint reference (6,).
 
-        Exact for a target held over the tick: with e = q - target, e(t) = (e0 + (v0 + w e0) t) exp(-w t).
+        A joint whose exact motion would break a limit moves at the limited speed instead.
         """
-        error = self.q - q_target
-        slope = self.qd + self._omega * error
-        moved = (error + slope * self.period) * self._decay + q_target
-        speed = (moved - self.q) / self.period
-        end_speed = (slope - self._omega * (error + slope * self.period)) * self._decay
-        low = np.maximum(self.qd - self._max_change, -self.max_speed)
-        high = np.minimum(self.qd + self._max_change, self.max_speed)
-        if np.all(end_speed >= low) and np.all(end_speed <= high) and np.all(np.abs(speed) <= self.max_speed):
-            self.q, self.qd = moved, end_speed
-        else:
-            limited = np.minimum(np.maximum(end_speed, low), high)
-            self.q = self.q + 0.5 * (self.qd + limited) * self.period
-            self.qd = limited
-        return self.q
+        ee, ev, ve, vv = self._transition
+        for i, (q, v, target, fastest) in enumerate(zip(self._q, self._qd, q_target, self._max_speed)):
+            error = q - target
+            end = ve * error + vv * v
+            limited = min(max(end, v - self._max_change, -fastest), v + self._max_change, fastest)
+            if limited == end:
+                self._q[i] = target + ee * error + ev * v
+            else:
+                self._q[i] = q + 0.5 * (v + limited) * self.period
+            self._qd[i] = limited
+        return np.array(self._q)
