@@ -4,7 +4,16 @@ Time here is controller time (seconds, advances 2 ms per tick). Bits and enumera
 """
 
 import enum
-from dataclasses import dataclass, field
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from prophrl_sim.controller.rtde_protocol import OUTPUT_TYPES, empty_value
+
+_INPUT_INT = [f"input_int_register_{i}" for i in range(48)]
+_INPUT_DOUBLE = [f"input_double_register_{i}" for i in range(48)]
+_OUTPUT_INT = [f"output_int_register_{i}" for i in range(48)]
+_OUTPUT_DOUBLE = [f"output_double_register_{i}" for i in range(48)]
 
 
 class RobotMode(enum.IntEnum):
@@ -48,17 +57,36 @@ class StateTiming:
     unlock_delay: float = 5.0
 
 
-@dataclass
 class Registers:
-    """General-purpose RTDE registers and I/O words."""
+    """General-purpose RTDE registers and I/O words, and ``fields``: every RTDE output by name.
 
-    input_int: list[int] = field(default_factory=lambda: [0] * 48)
-    input_double: list[float] = field(default_factory=lambda: [0.0] * 48)
-    output_int: list[int] = field(default_factory=lambda: [0] * 48)
-    output_double: list[float] = field(default_factory=lambda: [0.0] * 48)
-    digital_outputs: int = 0
-    analog_outputs: list[float] = field(default_factory=lambda: [0.0, 0.0])
-    external_wrench: tuple[float, ...] = (0.0,) * 6
+    ``fields`` maps a field's name to its numbers; fields that the simulated arm does not have stay zero.
+    """
+
+    def __init__(self):
+        self.fields: dict[str, Sequence] = {name: empty_value(kind) for name, kind in OUTPUT_TYPES.items()}
+        self.input_int = [0] * 48
+        self.input_double = [0.0] * 48
+        self.digital_outputs = 0
+
+    def set_output_int(self, index: int, value: int) -> None:
+        self.fields[_OUTPUT_INT[index]] = (value,)
+
+    def set_output_double(self, index: int, value: float) -> None:
+        self.fields[_OUTPUT_DOUBLE[index]] = (value,)
+
+    def set_input_int(self, index: int, value: int) -> None:
+        self.input_int[index] = value
+        self.fields[_INPUT_INT[index]] = (value,)
+
+    def set_input_double(self, index: int, value: float) -> None:
+        self.input_double[index] = value
+        self.fields[_INPUT_DOUBLE[index]] = (value,)
+
+    def set_digital_outputs(self, word: int) -> None:
+        """Bits 0-7 standard, 8-15 configurable, 16-17 tool."""
+        self.digital_outputs = word
+        self.fields["actual_digital_output_bits"] = (word,)
 
 
 class RobotState:
@@ -106,6 +134,11 @@ class RobotState:
     @property
     def safety_bits(self) -> int:
         return _SAFETY_BITS[self.safety]
+
+    def set_speed_slider(self, fraction: float) -> None:
+        """Finite fractions only, clamped to 0..1."""
+        if math.isfinite(fraction):
+            self.speed_slider = min(1.0, max(0.0, fraction))
 
     def power_on(self) -> None:
         if self.mode is RobotMode.POWER_OFF and not self.estop_pressed:

@@ -136,6 +136,11 @@ class Recipe:
         return HEADER.pack(4 + self.layout.size, DATA_PACKAGE) + bytes((self.id,)) + self.layout.pack(*numbers)
 
 
+def empty_value(field_type: str) -> tuple:
+    """The numbers of a field that nothing has written yet."""
+    return ((0.0 if FIELD_FORMATS[field_type].endswith("d") else 0),) * _width(field_type)
+
+
 def _width(field_type: str) -> int:
     digits = FIELD_FORMATS[field_type][:-1]
     return int(digits) if digits else 1

@@ -95,8 +95,6 @@ def _value(node: ast.expr):
         return [_number(v) for v in node.elts]
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value
-    if isinstance(node, ast.Name) and node.id in ("True", "False"):
-        return node.id == "True"
     return _number(node)
 
 
