@@ -48,9 +48,12 @@ class Plant:
         self.gripper_force = gripper_force(scene.cell.gripper.force)
         self.reset(0)
 
-    def reset(self, seed: int) -> None:
-        """Start a trial: arm at home and at rest, gripper open, objects placed from ``seed``."""
+    def reset(self, seed: int, q: np.ndarray | None = None) -> None:
+        """Start a trial: gripper open, objects placed from ``seed``, arm at rest at ``q`` (6,) (default: home)."""
         self.scene.reset(seed)
+        if q is not None:
+            self._arm_q[:] = self._arm_ctrl[:] = q
+            mujoco.mj_forward(self.model, self.data)
         self._q_reference = self.q
         self._qd_reference = np.zeros(6)
         self._opening_reference = self.scene.stroke
