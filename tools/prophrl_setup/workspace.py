@@ -3,10 +3,11 @@
 import hashlib
 import os
 import shlex
+import subprocess
 from pathlib import Path
 
 import ros_environment
-from progress import Progress
+from progress import Progress, SetupError
 from ros_environment import Ros
 
 # With --symlink-install an edit to a module or a YAML that exists is live; these want a build.
@@ -70,13 +71,12 @@ def capture_environment(root: Path, venv: Path, ros: Ros, gl: str | None) -> Pat
         elif bare.get(name) != full[name] and name not in ("_", "SHLVL", "PWD", "OLDPWD"):
             lines.append(f"export {name}={shlex.quote(full[name])}")
     lines.append("}")
-    config = root / "ros2_ws" / "src" / "prophrl_bringup" / "config"
-    defaults = {
-        "FASTDDS_DEFAULT_PROFILES_FILE": str(config / "fastdds.xml"),
-        "FASTRTPS_DEFAULT_PROFILES_FILE": str(config / "fastdds.xml"),
-        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
-        "PROPHRL_CONFIG_PATH": str(config),
-    }
+    asked = [str(venv / "bin" / "python"), "-m", "prophrl_bringup.environment"]
+    printed = subprocess.run(asked, env=full, capture_output=True, text=True)
+    if printed.returncode != 0:
+        raise SetupError(f"the built workspace does not load: {printed.stderr.strip().splitlines()[-1:]}; run: make setup")
+    defaults = dict(line.split("=", 1) for line in printed.stdout.splitlines())
+    defaults["PROPHRL_CONFIG_PATH"] = str(root / "ros2_ws" / "src" / "prophrl_bringup" / "config")
     if gl:
         defaults["MUJOCO_GL"] = gl
     lines += [f": ${{{name}:={shlex.quote(value)}}}; export {name}" for name, value in defaults.items()]
