@@ -79,7 +79,8 @@ def find_bundle(policy: str, task: str) -> Path | None:
     )
 
 
-def _run_dir(run: str, task: str) -> Path:
+def run_folder(run: str, task: str) -> Path:
+    """Where a run of this name lies: a name under runs/, or a path."""
     if run and (os.sep in run or run in (".", "..")):
         return Path(run).resolve()
     return _root() / "runs" / (run or f"{task}-{time.strftime('%Y%m%d-%H%M%S')}")
@@ -106,7 +107,7 @@ def prepare(task: str, arguments: dict[str, str]) -> Session:
     if trials and bundle is None:
         raise UserError(f"trials:={trials}: expected a policy to run them with, got policy:={NO_POLICY}; name a policy")
 
-    run_dir = _run_dir(values["run"], task)
+    run_dir = run_folder(values["run"], task)
     (run_dir / "logs").mkdir(parents=True, exist_ok=True)
     (run_dir / "episodes").mkdir(exist_ok=True)
     description = yaml.safe_load(find_config("cells", values["cell"]).read_text(encoding="utf-8"))

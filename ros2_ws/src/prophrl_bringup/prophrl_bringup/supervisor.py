@@ -57,6 +57,10 @@ class _Running:
         return status
 
 
+def _print_line(text: str) -> None:
+    print(text, flush=True)
+
+
 def _die_with_parent() -> None:
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGINT)
 
@@ -75,7 +79,7 @@ class Supervisor:
 
     def _show(self, text: str) -> None:
         if not self._quiet:
-            print(text, flush=True)
+            _print_line(text)
 
     async def run(self) -> int:
         """Start all, wait for the end, stop all. 0, or the status of what ended the session."""
@@ -111,7 +115,7 @@ class Supervisor:
             *process.command(), env=self._environment, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT, limit=LINE_LIMIT, start_new_session=True, preexec_fn=_die_with_parent,
         )  # fmt: skip
-        return _Running(process, handle, log_path, self._show)
+        return _Running(process, handle, log_path, _print_line if process.last else self._show)
 
     async def _wait_ready(self, process: Process) -> None:
         deadline = time.monotonic() + READY_TIMEOUT_S
