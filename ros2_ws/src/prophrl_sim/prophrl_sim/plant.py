@@ -166,8 +166,9 @@ class Plant:
         wrench = self.data.cfrc_ext[bodies].sum(axis=0)
         torque, force = wrench[:3], wrench[3:]
         about = self.data.subtree_com[self.model.body_rootid[self._tool_body]]
-        arm = about - self.data.site_xpos[self._tcp_site]
-        return np.concatenate([force, torque + np.cross(arm, force)])
+        ax, ay, az = (about - self.data.site_xpos[self._tcp_site]).tolist()
+        fx, fy, fz = force.tolist()
+        return np.concatenate([force, torque + (ay * fz - az * fy, az * fx - ax * fz, ax * fy - ay * fx)])
 
     def push(self, wrench: np.ndarray | None) -> None:
         """Apply an outside wrench (6,) N, Nm in base axes to the gripper until changed; None stops."""

@@ -202,7 +202,7 @@ class Servo:
     """servoj: follow ``target`` (6,) through the filter that the fast environment uses too."""
 
     def __init__(self, reference: Reference, max_speed: np.ndarray, period: float):
-        self._max_speed, self._period = max_speed, period
+        self._max_speed, self._period, self._scale = max_speed, period, 1.0
         self._filter = ServoJ(max_speed, period)
         self._filter.reset(reference.q, reference.qd)
         self.target = reference.q.copy()
@@ -213,10 +213,16 @@ class Servo:
             self._filter.configure(config)
 
     def step(self, reference: Reference, dt: float) -> bool:
-        self._filter.max_speed = self._max_speed * (dt / self._period)
-        reference.q = self._filter.step(self.target)
-        reference.qd = self._filter.qd
+        if dt != self._scale * self._period:
+            self._limit_speed(reference, dt / self._period)
+        reference.q, reference.qd = self._filter.step(self.target), self._filter.qd
         return False
+
+    def _limit_speed(self, reference: Reference, scale: float) -> None:
+        """The speed slider moved: joints may go at ``scale`` of their speed."""
+        self._scale = scale
+        self._filter = ServoJ(self._max_speed * scale, self._period, self._filter.config)
+        self._filter.reset(reference.q, reference.qd * min(scale, 1.0))
 
 
 class ForceMode:

@@ -40,11 +40,11 @@ class OutputFields:
             return
         reference, plant = arm.reference, arm.plant
         previous = fields["target_qd"]
-        fields["target_q"] = reference.q.tolist()
+        fields["target_q"] = target = reference.q.tolist()
         fields["target_qd"] = qd = reference.qd.tolist()
         fields["target_qdd"] = [(a - b) * 500.0 for a, b in zip(qd, previous)]
-        fields["actual_q"] = plant.q.tolist()
-        fields["actual_qd"] = plant.qd.tolist()
+        fields["actual_q"] = actual = plant.q.tolist()
+        fields["actual_qd"] = speeds = plant.qd.tolist()
         wrench = arm.external_wrench.tolist()
         fields["actual_TCP_force"] = fields["ft_raw_wrench"] = wrench
         fields["tcp_force_scalar"] = (math.dist(wrench[:3], (0.0, 0.0, 0.0)),)
@@ -54,5 +54,5 @@ class OutputFields:
         fields["payload_cog"], fields["payload_inertia"] = arm.payload_centre, arm.payload_inertia
         fields["tcp_offset"] = arm.kinematics.offset
         if self._wanted & _KINEMATIC:
-            fields["actual_TCP_pose"], fields["actual_TCP_speed"] = arm.kinematics.state(plant.q, plant.qd)
-            fields["target_TCP_pose"], fields["target_TCP_speed"] = arm.kinematics.state(reference.q, reference.qd)
+            fields["actual_TCP_pose"], fields["actual_TCP_speed"] = arm.kinematics.state(actual, speeds)
+            fields["target_TCP_pose"], fields["target_TCP_speed"] = arm.kinematics.state(target, qd)

@@ -33,6 +33,7 @@ class TcpKinematics:
 
     def __init__(self, model: URModel):
         self.model = model
+        self._links = [(a, d, math.cos(alpha), math.sin(alpha)) for a, d, alpha in zip(model.a, model.d, model.alpha)]
         self.set_offset((0.0,) * 6)
 
     def set_offset(self, offset: Sequence[float]) -> None:
@@ -45,17 +46,37 @@ class TcpKinematics:
         """T_base_tcp (4, 4) at joints (6,)."""
         return ur_kinematics.forward(self.model, q) @ (self._T_tool0_tcp if T_tool0_tcp is None else T_tool0_tcp)
 
-    def state(self, q: np.ndarray, qd: np.ndarray) -> tuple[list[float], list[float]]:
-        """TCP pose and twist (both UR-style six numbers, base frame) at joints q, speeds qd."""
-        frames = ur_kinematics.link_frames(self.model, q)
-        T = frames[6] @ self._T_tool0_tcp
-        rates = frames[:6, :3, 2] * qd[:, None]
-        omega = rates.sum(axis=0)
-        arms = T[:3, 3] - frames[:6, :3, 3]
-        x = rates[:, 1] @ arms[:, 2] - rates[:, 2] @ arms[:, 1]
-        y = rates[:, 2] @ arms[:, 0] - rates[:, 0] @ arms[:, 2]
-        z = rates[:, 0] @ arms[:, 1] - rates[:, 1] @ arms[:, 0]
-        return pose_vector(T), [float(x), float(y), float(z), *omega.tolist()]
+    def state(self, q: Sequence[float], qd: Sequence[float]) -> tuple[list[float], list[float]]:
+        """TCP pose and twist (both UR-style six numbers, base frame) at joints q, speeds qd.
+
+        Scalar arithmetic: this runs up to twice per 2 ms tick.
+        """
+        r00, r01, r02, r10, r11, r12, r20, r21, r22 = 1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0
+        x = y = z = 0.0
+        axes = []
+        for angle, (a, d, ca, sa) in zip(q, self._links):
+            axes.append((r02, r12, r22, x, y, z))
+            c, s = math.cos(angle), math.sin(angle)
+            ax, ay = a * c, a * s
+            x += r00 * ax + r01 * ay + r02 * d
+            y += r10 * ax + r11 * ay + r12 * d
+            z += r20 * ax + r21 * ay + r22 * d
+            n0, o0 = r00 * c + r01 * s, r01 * c - r00 * s
+            n1, o1 = r10 * c + r11 * s, r11 * c - r10 * s
+            n2, o2 = r20 * c + r21 * s, r21 * c - r20 * s
+            r00, r01, r02 = n0, o0 * ca + r02 * sa, r02 * ca - o0 * sa
+            r10, r11, r12 = n1, o1 * ca + r12 * sa, r12 * ca - o1 * sa
+            r20, r21, r22 = n2, o2 * ca + r22 * sa, r22 * ca - o2 * sa
+        T = np.array([[r00, r01, r02, x], [r10, r11, r12, y], [r20, r21, r22, z], [0.0, 0.0, 0.0, 1.0]])
+        pose = pose_vector(T @ self._T_tool0_tcp)
+        vx = vy = vz = wx = wy = wz = 0.0
+        for speed, (zx, zy, zz, px, py, pz) in zip(qd, axes):
+            lx, ly, lz = pose[0] - px, pose[1] - py, pose[2] - pz
+            vx += speed * (zy * lz - zz * ly)
+            vy += speed * (zz * lx - zx * lz)
+            vz += speed * (zx * ly - zy * lx)
+            wx, wy, wz = wx + speed * zx, wy + speed * zy, wz + speed * zz
+        return pose, [vx, vy, vz, wx, wy, wz]
 
     def joints_for(self, T_base_tcp: np.ndarray, q_near: np.ndarray) -> np.ndarray | None:
         """Joints (6,) nearest to ``q_near`` that put the TCP at the pose; None when out of reach."""
