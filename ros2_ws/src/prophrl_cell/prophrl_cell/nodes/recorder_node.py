@@ -1,0 +1,158 @@
+"""Records every episode of the graph: one bag per trial, from STARTED to shortly after STOPPED.
+
+``ros2 run prophrl_cell recorder_node --ros-args -p cell_file:=sim -p episodes_dir:=runs/episodes``
+"""
+
+import dataclasses
+import functools
+import importlib
+import pathlib
+import shutil
+import sys
+import time
+
+from prophrl_core.cell import load_cell
+from prophrl_core.episode import PARTIAL_SUFFIX, EpisodeMeta
+from prophrl_core.task import load_task
+from prophrl_interfaces.msg import EpisodeEvent, RecorderStatus, StreamHealth
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.serialization import deserialize_message
+
+from prophrl_cell.nodes.lifecycle_process import ProcessNode, run
+from prophrl_cell.recorder.episode_recorder import EpisodeRecorder
+from prophrl_cell.recorder.topics import RecordedTopic, topics_for
+
+TAIL_S = 0.3  # the last executed actions arrive after STOPPED
+LATCHED_AGE_S = 1.0
+EVENT_TOPIC = "episode/event"
+
+
+class RecorderNode(ProcessNode):
+    """Raw subscriptions straight into the writer's queue; only EpisodeEvent is ever decoded."""
+
+    def __init__(self):
+        super().__init__("recorder_node")
+        self.declare_parameter("episodes_dir", "")
+        self.declare_parameter("task_file", "")
+        self._recorder: EpisodeRecorder | None = None
+        self._subscriptions_made: list = []
+        self._pending_end: tuple | None = None
+        self._timers_made: list = []
+
+    def setup(self) -> None:
+        self._cell = load_cell(self.text_parameter("cell_file"))
+        task_file = self.get_parameter("task_file").value
+        self._spec_id = load_task(task_file).action.id if task_file else ""
+        self._root = pathlib.Path(self.text_parameter("episodes_dir")).expanduser()
+        self._topics = topics_for(self._cell)
+        self._recorder = EpisodeRecorder(self._root, self._absolute(self._topics), self._cell.recorder)
+        self._status = self.create_publisher(RecorderStatus, "recorder/status", QoSProfile(
+            depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL))
+        self._last_state = None
+        unfinished = sorted(path.name for path in self._root.glob("*" + PARTIAL_SUFFIX))
+        if unfinished:
+            self.get_logger().warning(
+                f"recorder: {len(unfinished)} unfinished episodes in {self._root} (first: {unfinished[0]});"
+                " recover them with: prophrl data repair"
+            )
+
+    def begin(self) -> None:
+        self._begun = time.time()
+        for topic in self._topics:
+            callback = functools.partial(self._received, self.resolve_topic_name(topic.topic))
+            if topic.topic == EVENT_TOPIC:
+                callback = self._event_received
+            self._subscriptions_made.append(
+                self.create_subscription(_message_class(topic.type_name), topic.topic, callback, _qos(topic), raw=True)
+            )
+        self._timers_made = [self.create_timer(0.1, self._end_when_due), self.create_timer(0.5, self._report)]
+
+    def end(self) -> None:
+        for subscription in self._subscriptions_made:
+            self.destroy_subscription(subscription)
+        for timer in self._timers_made:
+            self.destroy_timer(timer)
+        self._subscriptions_made, self._timers_made = [], []
+
+    def teardown(self) -> None:
+        if self._recorder is not None:
+            if self._pending_end is not None:
+                self._finish_pending()
+            self._recorder.close()
+            self._recorder = None
+            self.destroy_publisher(self._status)
+
+    def _absolute(self, topics: tuple[RecordedTopic, ...]) -> tuple[RecordedTopic, ...]:
+        return tuple(dataclasses.replace(t, topic=self.resolve_topic_name(t.topic)) for t in topics)
+
+    def _received(self, topic: str, message: bytes) -> None:
+        self._recorder.put(topic, time.time_ns(), message)
+
+    def _event_received(self, message: bytes) -> None:
+        event = deserialize_message(message, EpisodeEvent)
+        received_ns, topic = time.time_ns(), self.resolve_topic_name(EVENT_TOPIC)
+        if event.header.stamp.sec + event.header.stamp.nanosec * 1e-9 < self._begun - LATCHED_AGE_S:
+            return  # history of a session that began before this recorder
+        if event.event == EpisodeEvent.STARTED:
+            if self._pending_end is not None:
+                self._finish_pending()
+            self._recorder.begin(self._meta(event))
+        self._recorder.put(topic, received_ns, message)
+        if event.event == EpisodeEvent.STOPPED:
+            ended = event.header.stamp.sec + event.header.stamp.nanosec * 1e-9
+            self._pending_end = (time.monotonic() + TAIL_S, (ended, event.outcome, event.reason, event.operator_name))
+
+    def _meta(self, event: EpisodeEvent) -> EpisodeMeta:
+        return EpisodeMeta(
+            episode_id=event.episode_id, task=event.task, instruction=event.instruction, cell=self._cell.name,
+            robot=self._cell.robot.model, policy_version=event.policy_version, seed=event.seed, trial=event.trial,
+            started=event.header.stamp.sec + event.header.stamp.nanosec * 1e-9, spec_id=self._spec_id,
+        )
+
+    def _end_when_due(self) -> None:
+        if self._pending_end is not None and time.monotonic() >= self._pending_end[0]:
+            self._finish_pending()
+
+    def _finish_pending(self) -> None:
+        (_, ending), self._pending_end = self._pending_end, None
+        self._recorder.end(*ending)
+
+    def _report(self) -> None:
+        state = self._recorder.state
+        if state.fault and (self._last_state is None or state.fault != self._last_state.fault):
+            self.get_logger().error(f"recorder: {state.fault}")
+        self._last_state = state
+        kind = RecorderStatus.STATE_RECORDING if state.episode_id else RecorderStatus.STATE_IDLE
+        status = RecorderStatus(
+            state=RecorderStatus.STATE_FAULT if state.fault else kind, reason=state.fault,
+            episode_id=state.episode_id, path=state.folder, bytes_written=state.bytes_written,
+            disk_free=shutil.disk_usage(self._root).free,
+            streams=[
+                StreamHealth(topic=s.topic, messages=s.messages, lost=s.lost, rate=s.rate, max_gap=s.max_gap)
+                for s in state.streams
+            ],
+        )
+        status.header.stamp = self.get_clock().now().to_msg()
+        self._status.publish(status)
+
+
+def _message_class(type_name: str):
+    package, kind, name = type_name.split("/")
+    return getattr(importlib.import_module(f"{package}.{kind}"), name)
+
+
+def _qos(topic: RecordedTopic) -> QoSProfile:
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST,
+        depth=topic.depth,
+        reliability=ReliabilityPolicy.RELIABLE if topic.reliable else ReliabilityPolicy.BEST_EFFORT,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL if topic.transient else DurabilityPolicy.VOLATILE,
+    )
+
+
+def main() -> None:
+    sys.exit(run(RecorderNode))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,207 @@
+"""Takes messages at any rate and writes episodes in a thread of its own.
+
+The callers (ROS callbacks) never wait for the disk: they append to a queue bounded in bytes. What
+does not fit is refused and counted per topic; images are refused first, so that a slow disk costs
+frames before it costs actions.
+"""
+
+import collections
+import dataclasses
+import pathlib
+import shutil
+import threading
+import time
+
+from prophrl_core.cell import RecorderSpec
+from prophrl_core.episode import EpisodeMeta, StreamSummary
+from prophrl_core.errors import UserError
+
+from prophrl_cell.recorder.episode_writer import EpisodeWriter
+from prophrl_cell.recorder.topics import IMAGE, RecordedTopic
+
+IMAGE_SHARE = 0.75  # of the queue; the rest is kept for everything else
+LATE_BEGIN_NS = 500_000_000  # how late a begin may come without losing messages
+WAKE_S = 0.25
+DISK_CHECK_S = 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class RecorderState:
+    """A snapshot; ``fault`` is one line, empty when all is well."""
+
+    episode_id: str = ""
+    folder: str = ""
+    fault: str = ""
+    bytes_written: int = 0
+    streams: tuple[StreamSummary, ...] = ()
+
+
+class EpisodeRecorder:
+    """``begin``, ``put`` and ``end`` come from one thread; the disk is touched by another."""
+
+    def __init__(
+        self,
+        root: pathlib.Path,
+        topics: tuple[RecordedTopic, ...],
+        spec: RecorderSpec,
+        queue_bytes: int = 64 << 20,
+    ):
+        self._root, self._topics, self._spec = root, topics, spec
+        self._is_image = {t.topic: t.type_name == IMAGE for t in topics}
+        self._latched = {t.topic for t in topics if t.latched}
+        self._last: dict[str, bytes] = {}
+        self._recent: collections.deque[tuple[str, int, bytes]] = collections.deque()
+        self._limits = {True: int(queue_bytes * IMAGE_SHARE), False: queue_bytes}
+        self._queue: collections.deque[tuple] = collections.deque()
+        self._queued_bytes = 0
+        self._wake = threading.Condition()
+        self._recording = False
+        self._refused: dict[str, int] = {}
+        self._writer: EpisodeWriter | None = None
+        self._stopped_early = ""
+        self._next_disk_check = 0.0
+        self.state = RecorderState()
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            probe = root / ".writable"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise UserError(f"recorder: expected a writable folder at {root}, got: {error}; choose another episodes_dir") from None
+        self._thread = threading.Thread(target=self._run, name="episode-writer", daemon=True)
+        self._thread.start()
+
+    def begin(self, meta: EpisodeMeta) -> None:
+        """Open an episode. It holds what was put since ``meta.started``, even when this call comes a little late."""
+        with self._wake:
+            self._refused = dict.fromkeys(self._is_image, 0)
+            self._recording = True
+            self._queue.append(("begin", meta, self._refused))
+            started_ns = int(meta.started * 1e9)
+            late = [(topic, received, message) for topic, received, message in self._recent if received >= started_ns]
+            for topic, received, message in [(t, started_ns, m) for t, m in self._last.items()] + late:
+                self._queue.append(("message", topic, received, message))
+                self._queued_bytes += len(message)
+            self._recent.clear()
+            self._wake.notify()
+
+    def put(self, topic: str, received_ns: int, message: bytes) -> None:
+        """One serialized message; kept only while an episode is open."""
+        if topic in self._latched:
+            self._last[topic] = message
+        if not self._recording:
+            self._recent.append((topic, received_ns, message))
+            while received_ns - self._recent[0][1] > LATE_BEGIN_NS:
+                self._recent.popleft()
+            return
+        with self._wake:
+            if self._queued_bytes + len(message) > self._limits[self._is_image[topic]]:
+                self._refused[topic] += 1
+                return
+            self._queue.append(("message", topic, received_ns, message))
+            self._queued_bytes += len(message)
+            self._wake.notify()
+
+    def end(self, ended: float, outcome: str, reason: str, operator: str) -> None:
+        """Close the episode after everything that was put before."""
+        with self._wake:
+            self._recording = False
+            self._queue.append(("end", ended, outcome, reason, operator))
+            self._wake.notify()
+
+    def close(self, timeout_s: float = 4.0) -> None:
+        """End the thread; an open episode is completed as aborted."""
+        if self._recording:
+            self.end(time.time(), "aborted", "the recorder was stopped", "")
+        with self._wake:
+            self._queue.append(("quit",))
+            self._wake.notify()
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                if not self._queue:
+                    self._wake.wait(WAKE_S)
+                item = self._queue.popleft() if self._queue else ("idle",)
+                if item[0] == "message":
+                    self._queued_bytes -= len(item[3])
+            if item[0] == "quit":
+                return
+            try:
+                getattr(self, "_do_" + item[0])(*item[1:])
+                self._guard_disk()
+            except OSError as error:
+                self._stop_early(f"writing failed: {error.strerror or error}")
+            except UserError as error:
+                self._stop_early(str(error))
+
+    def _do_idle(self) -> None:
+        if self._writer is not None and not self._writer.closed:
+            self._writer.flush_if_due(time.time_ns())
+
+    def _do_begin(self, meta: EpisodeMeta, refused: dict[str, int]) -> None:
+        if self._writer is not None:
+            self._do_end(meta.started, "aborted", "the next episode began before this one was stopped", "")
+        self._stopped_early, self._writing_refused = "", refused
+        self.state = RecorderState(episode_id=meta.episode_id)
+        free = shutil.disk_usage(self._root).free
+        if free < self._spec.min_free_bytes:
+            self._stop_early(self._too_full(free))
+            return
+        self._writer = EpisodeWriter(self._root, meta, self._topics, self._spec)
+        self._publish_state()
+
+    def _do_message(self, topic: str, received_ns: int, message: bytes) -> None:
+        if self._writer is None or self._writer.closed:
+            self._writing_refused[topic] += 1
+            return
+        self._writer.write(topic, received_ns, message)
+
+    def _do_end(self, ended: float, outcome: str, reason: str, operator: str) -> None:
+        writer, self._writer = self._writer, None
+        if writer is None:
+            self.state = RecorderState(fault=self._stopped_early)
+            return
+        if self._stopped_early:
+            reason = "; ".join(filter(None, (reason, f"recording stopped early: {self._stopped_early}")))
+        writer.close_bag()
+        meta = dataclasses.replace(
+            writer.meta, ended=ended, outcome=outcome, reason=reason, operator=operator,
+            streams=writer.summaries(self._writing_refused),
+        )
+        folder = writer.finish(meta)
+        self.state = RecorderState("", str(folder), self._stopped_early, writer.bytes_written, meta.streams)
+
+    def _guard_disk(self) -> None:
+        now = time.monotonic()
+        if self._writer is None or self._writer.closed or now < self._next_disk_check:
+            return
+        self._next_disk_check = now + DISK_CHECK_S
+        free = shutil.disk_usage(self._root).free
+        if free < self._spec.min_free_bytes:
+            self._stop_early(self._too_full(free))
+        self._publish_state()
+
+    def _too_full(self, free: int) -> str:
+        need = self._spec.min_free_bytes
+        return f"expected {need >> 20} MiB free on the disk of {self._root}, got {free >> 20} MiB; make room or lower min_free_bytes"
+
+    def _stop_early(self, why: str) -> None:
+        """Keep what there is as a readable bag; count everything that still comes as lost."""
+        self._stopped_early = why
+        if self._writer is not None and not self._writer.closed:
+            try:
+                self._writer.close_bag()
+            except OSError:
+                self._writer.abandon()
+        self._publish_state()
+
+    def _publish_state(self) -> None:
+        if self._writer is None:
+            self.state = dataclasses.replace(self.state, fault=self._stopped_early)
+            return
+        self.state = RecorderState(
+            self._writer.meta.episode_id, str(self._writer.folder), self._stopped_early,
+            self._writer.bytes_written, self._writer.summaries(self._writing_refused),
+        )

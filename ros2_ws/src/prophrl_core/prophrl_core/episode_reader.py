@@ -1,0 +1,143 @@
+"""Reads an episode back: pictures and series, from the bag and ``episode.json``, without ROS.
+
+    episode = read_episode("runs/demo/episodes/20261121-034500-grasp_bottle-000")
+    for t, image in episode.frames("front"): ...           # (H, W, 3) uint8 RGB
+    target = episode.series("/arm/target")                  # {"t": (N,), "tcp.position.x": (N,), "joints": (N, 6), ...}
+
+Times ``t`` are seconds since ``episode.meta.started``: header stamps where a message has one, receive times otherwise.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from rosbags.highlevel import AnyReader, AnyReaderError
+from rosbags.interfaces import Connection
+
+from prophrl_core.episode import EpisodeMeta, read_meta
+from prophrl_core.errors import UserError
+
+DEPTH_PREFIX_BYTES = 12  # of image_transport's compressedDepth
+
+
+@dataclasses.dataclass(frozen=True)
+class Episode:
+    """One recorded trial."""
+
+    folder: Path
+    meta: EpisodeMeta
+
+    @functools.cached_property
+    def topics(self) -> dict[str, int]:
+        """Messages by topic."""
+        with self._open() as reader:
+            return {connection.topic: connection.msgcount for connection in reader.connections}
+
+    @property
+    def cameras(self) -> list[str]:
+        """Names of the cameras with recorded pictures."""
+        return sorted({name.split("/")[2] for name, n in self.topics.items() if n and "/color/image_raw" in name})
+
+    def messages(self, topic: str) -> Iterator[tuple[float, object]]:
+        """(t, decoded message) in the order received; UserError when the episode has no such topic."""
+        name = self._full_name(topic)
+        with self._open() as reader:
+            chosen = [connection for connection in reader.connections if connection.topic == name]
+            for connection, received_ns, raw in reader.messages(chosen):
+                message = _decode(reader, connection, raw)
+                yield self._time(message, received_ns), message
+
+    def frames(self, camera: str) -> Iterator[tuple[float, np.ndarray]]:
+        """(t, (H, W, 3) uint8 RGB) of one camera."""
+        for t, message in self._images(f"/camera/{camera}/color/image_raw", "/compressed"):
+            if hasattr(message, "encoding"):
+                yield t, message.data.reshape(message.height, message.width, 3)
+                continue
+            bgr = cv2.imdecode(message.data, cv2.IMREAD_COLOR)
+            if bgr is None:
+                raise UserError(f"{self.folder.name}: expected a {message.format!r} picture at t={t:.3f} s, got damaged bytes")
+            yield t, cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+
+    def depth_frames(self, camera: str) -> Iterator[tuple[float, np.ndarray]]:
+        """(t, (H, W) uint16 mm aligned to colour, 0 unknown) of one camera."""
+        for t, message in self._images(f"/camera/{camera}/aligned_depth_to_color/image_raw", "/compressedDepth"):
+            if hasattr(message, "encoding"):
+                yield t, message.data.view(np.uint16).reshape(message.height, message.width)
+            else:
+                yield t, cv2.imdecode(message.data[DEPTH_PREFIX_BYTES:], cv2.IMREAD_UNCHANGED)
+
+    def series(self, topic: str) -> dict[str, np.ndarray]:
+        """Arrays by field path ("tcp.position.x", "joints"), one row per message, and "t" (s).
+
+        Fields whose length changes from message to message, and text, become object arrays.
+        """
+        times, columns = [], {}
+        for t, message in self.messages(topic):
+            times.append(t)
+            for path, value in _fields(message):
+                columns.setdefault(path, []).append(value)
+        return {"t": np.array(times)} | {path: _column(values) for path, values in columns.items()}
+
+    def _images(self, topic: str, packed_suffix: str) -> Iterator[tuple[float, object]]:
+        packed = topic + packed_suffix
+        return self.messages(packed if packed in self.topics else topic)
+
+    def _full_name(self, topic: str) -> str:
+        name = topic if topic.startswith("/") else f"/{topic}"
+        if name not in self.topics:
+            known = ", ".join(sorted(self.topics))
+            raise UserError(f"{self.folder.name}: expected topic {name}, found: {known}")
+        return name
+
+    def _open(self) -> AnyReader:
+        return AnyReader([self.folder])
+
+    def _time(self, message, received_ns: int) -> float:
+        header = getattr(message, "header", None)
+        if header is None or (header.stamp.sec == 0 and header.stamp.nanosec == 0):
+            return received_ns * 1e-9 - self.meta.started
+        return header.stamp.sec + header.stamp.nanosec * 1e-9 - self.meta.started
+
+
+def read_episode(folder: str | Path) -> Episode:
+    """A complete episode; UserError when the folder is not one or its bag cannot be read."""
+    folder = Path(folder)
+    episode = Episode(folder, read_meta(folder))
+    try:
+        episode.topics
+    except AnyReaderError as error:
+        raise UserError(f"{folder}: expected a whole bag, got: {error}; try: prophrl data repair {folder.parent}") from None
+    return episode
+
+
+def _decode(reader: AnyReader, connection: Connection, raw: bytes):
+    """Decode one message. Fast DDS may leave a few bytes of slack behind the last field; they are ignored."""
+    definition = reader.typestore.get_msgdef(connection.msgtype)
+    little_endian = bool(raw[1])
+    decode = definition.deserialize_cdr_le if little_endian else definition.deserialize_cdr_be
+    return decode(raw[4:], 0, definition.cls, reader.typestore)[0]
+
+
+def _fields(message, prefix: str = "") -> Iterator[tuple[str, object]]:
+    """(path, value) of every leaf of a decoded message; constants and nested sequences of messages are left out."""
+    for field in dataclasses.fields(message):
+        value = getattr(message, field.name)
+        if field.name.isupper() or field.name == "__msgtype__":
+            continue
+        if dataclasses.is_dataclass(value):
+            yield from _fields(value, f"{prefix}{field.name}.")
+        elif not (isinstance(value, list) and value and dataclasses.is_dataclass(value[0])):
+            yield prefix + field.name, value
+
+
+def _column(values: list) -> np.ndarray:
+    """Values of one field over all messages: stacked when they are numbers of one shape."""
+    shapes = {np.shape(value) for value in values}
+    if len(shapes) == 1 and all(isinstance(v, (int, float, bool, np.ndarray)) for v in values):
+        return np.array(values)
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    return column
