@@ -136,7 +136,7 @@ def test_no_torch_is_needed_to_infer(bundle):
         "import sys; sys.modules['torch'] = None\n"
         "from prophrl_core.bundle import read_bundle\n"
         "from prophrl_policy.backends import load_policy\n"
-        "import prophrl_policy.observation, prophrl_policy.scheduling, prophrl_policy.samplers\n"
+        "import prophrl_policy.scheduling, prophrl_policy.samplers\n"
         f"print(load_policy(read_bundle({str(bundle.path)!r})).check_smoke())\n"
         "try: load_policy(read_bundle(sys.argv[1]), 'torch')\n"
         "except Exception as e: print(type(e).__name__, e)\n"

@@ -1,0 +1,175 @@
+"""Supervised fine-tuning of a flow policy: the one loop, top to bottom.
+
+Each observation is encoded once and its chunk noised ``draws`` times, because the velocity network is
+far cheaper than the image encoder. Batches and noise depend on (seed, step) alone and a checkpoint
+holds everything else, so a killed run goes on exactly where it was.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from prophrl_core.errors import UserError
+from prophrl_policy.flow_policy import FlowPolicy, PolicyInput, flow_matching_loss
+from prophrl_policy.normalisation import Statistics
+from prophrl_training.dataset import AugmentationConfig, Batch, ChunkDataset
+
+CHECKPOINT_NAME = "checkpoint.pt"
+CURVE_NAME = "curve.csv"
+CURVE_FIELDS = ("step", "loss", "validation_loss", "learning_rate", "gradient_norm", "seconds")
+
+
+@dataclasses.dataclass(frozen=True)
+class SftConfig:
+    """Hyper-parameters of one run."""
+
+    steps: int = 2000
+    batch: int = 64
+    draws: int = 4  # noise draws per observation
+    learning_rate: float = 1e-3
+    final_share: float = 0.02  # of the learning rate, at the cosine's end
+    warmup: int = 100
+    weight_decay: float = 1e-2
+    gradient_clip: float = 1.0
+    ema: float = 0.995
+    seed: int = 0
+    log_every: int = 20
+    validate_every: int = 200
+    checkpoint_every: int = 100
+    augmentation: AugmentationConfig = AugmentationConfig()
+
+
+class Trainer:
+    """Weights, their moving average and the optimiser; ``run`` is the loop."""
+
+    def __init__(self, network: FlowPolicy, config: SftConfig, folder: Path, statistics: Statistics) -> None:
+        self.network, self.config, self.folder = network, config, folder
+        self._identity = {"config": repr(config), "statistics": statistics.digest}
+        self.average = {name: value.clone() for name, value in network.state_dict().items()}
+        self._optimiser = torch.optim.AdamW(network.parameters(), weight_decay=config.weight_decay, fused=True)
+        self.step = 0
+        self._rows: list[dict[str, float]] = []
+
+    def run(
+        self, training: ChunkDataset, validation: ChunkDataset | None, report: Callable[[dict[str, float]], None]
+    ) -> dict[str, float]:
+        """Train to the last step, resuming from the folder's checkpoint; returns the last row of the curve."""
+        config = self.config
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._resume()
+        started, before = time.monotonic(), self._rows[-1]["seconds"] if self._rows else 0.0
+        self.network.train()
+        total, since = 0.0, 0
+        while self.step < config.steps:
+            batch = training.batch(config.batch, config.seed, self.step, config.augmentation)
+            rate = learning_rate(config, self.step)
+            for group in self._optimiser.param_groups:
+                group["lr"] = rate
+            loss = chunk_loss(self.network, batch, config.draws, _generator(config.seed, self.step))
+            self._optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.gradient_clip)
+            if not torch.isfinite(norm):
+                raise UserError(f"sft: the loss is not finite at step {self.step}; lower the learning rate")
+            self._optimiser.step()
+            self.step += 1
+            self._update_average()
+            total, since = total + float(loss.detach()), since + 1
+            if self.step % config.log_every == 0 or self.step == config.steps:
+                row = {"step": self.step, "loss": total / since, "validation_loss": math.nan, "learning_rate": rate}
+                row |= {"gradient_norm": float(norm), "seconds": before + time.monotonic() - started}
+                if validation is not None and self.step % config.validate_every == 0:
+                    row["validation_loss"] = self.validate(validation)
+                self._rows.append(row)
+                report(row)
+                total, since = 0.0, 0
+            if self.step % config.checkpoint_every == 0 or self.step == config.steps:
+                self._save()
+        return self._rows[-1]
+
+    @torch.no_grad()
+    def validate(self, dataset: ChunkDataset, batches: int = 2) -> float:
+        """Loss of the averaged weights on fixed batches and fixed noise."""
+        network = self.averaged_network()
+        losses = []
+        for index in range(batches):
+            batch = dataset.batch(128, 0, index, None)
+            losses.append(float(chunk_loss(network, batch, self.config.draws, _generator(0, index))))
+        return sum(losses) / batches
+
+    def averaged_network(self) -> FlowPolicy:
+        """A copy of the network with the moving-average weights, in evaluation mode."""
+        network = type(self.network)(self.network.config)
+        network.load_state_dict(self.average)
+        return network.eval()
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
+        for name, value in self.network.state_dict().items():
+            self.average[name].lerp_(value, 1.0 - decay)
+
+    def _save(self) -> None:
+        state = {
+            "identity": self._identity,
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "average": self.average,
+            "optimiser": self._optimiser.state_dict(),
+            "rows": self._rows,
+        }
+        partial = self.folder / (CHECKPOINT_NAME + ".partial")
+        torch.save(state, partial)
+        partial.replace(self.folder / CHECKPOINT_NAME)
+        with open(self.folder / CURVE_NAME, "w", newline="") as stream:
+            writer = csv.DictWriter(stream, CURVE_FIELDS)
+            writer.writeheader()
+            writer.writerows(self._rows)
+
+    def _resume(self) -> None:
+        path = self.folder / CHECKPOINT_NAME
+        if not path.is_file():
+            return
+        state = torch.load(path, weights_only=True)
+        if state["identity"] != self._identity:
+            raise UserError(
+                f"{path}: belongs to a run with other settings or demonstrations; give another --run or delete the folder"
+            )
+        self.network.load_state_dict(state["network"])
+        self.average = state["average"]
+        self._optimiser.load_state_dict(state["optimiser"])
+        self.step, self._rows = state["step"], state["rows"]
+
+
+def chunk_loss(network: FlowPolicy, batch: Batch, draws: int, generator: torch.Generator) -> Tensor:
+    """Mean flow-matching loss of a batch with ``draws`` noise levels per observation, stratified over [0, 1]."""
+    image, proprio, tokens, chunk_BTD = (torch.from_numpy(part) for part in batch)
+    condition = network.condition(PolicyInput(image, proprio, tokens)).repeat_interleave(draws, 0)
+    goal_RTD = chunk_BTD.repeat_interleave(draws, 0)
+    noise_RTD = torch.randn(goal_RTD.shape, generator=generator)
+    rows = len(goal_RTD)
+    t_R = (torch.randperm(rows, generator=generator) + torch.rand(rows, generator=generator)) / rows
+    t_R11 = t_R[:, None, None]
+    velocity_RTD = network.velocity(condition, (1 - t_R11) * goal_RTD + t_R11 * noise_RTD, t_R)
+    return flow_matching_loss(velocity_RTD, goal_RTD, noise_RTD).mean()
+
+
+def learning_rate(config: SftConfig, step: int) -> float:
+    """Linear warm-up, then a cosine down to ``final_share`` of the peak."""
+    if step < config.warmup:
+        return config.learning_rate * (step + 1) / config.warmup
+    progress = (step - config.warmup) / max(1, config.steps - config.warmup)
+    share = config.final_share + (1 - config.final_share) * 0.5 * (1 + math.cos(math.pi * progress))
+    return config.learning_rate * share
+
+
+def _generator(seed: int, step: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed * 1_000_003 + step)
