@@ -48,17 +48,13 @@ class _Running:
                 text = line.decode(errors="replace").rstrip()
                 if text.startswith(ERROR_PREFIX):
                     self.error = text.removeprefix(ERROR_PREFIX)
-                self._show(f"[{self.process.name}] {text}")
+                self._show(self.process, text)
 
     async def ended(self) -> int:
         """Exit status, once its output has been carried too."""
         status = await self.handle.wait()
         await asyncio.wait([self.output], timeout=1.0)
         return status
-
-
-def _print_line(text: str) -> None:
-    print(text, flush=True)
 
 
 def _die_with_parent() -> None:
@@ -77,9 +73,12 @@ class Supervisor:
         self._watchers: set[asyncio.Task] = set()
         self._environment = os.environ | environment.unset_defaults() | {"PYTHONUNBUFFERED": "1"}
 
-    def _show(self, text: str) -> None:
+    def _show(self, process: Process, text: str) -> None:
+        """Quiet leaves the process that the session waits for, undecorated; its error is the session's last word."""
         if not self._quiet:
-            _print_line(text)
+            print(f"[{process.name}] {text}", flush=True)
+        elif process.last and not text.startswith(ERROR_PREFIX):
+            print(text, flush=True)
 
     async def run(self) -> int:
         """Start all, wait for the end, stop all. 0, or the status of what ended the session."""
@@ -94,6 +93,7 @@ class Supervisor:
             if session.done():
                 return session.result()
             session.cancel()
+            await asyncio.wait([session])
             self.interrupted = True
             return 0
         finally:
@@ -115,7 +115,7 @@ class Supervisor:
             *process.command(), env=self._environment, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT, limit=LINE_LIMIT, start_new_session=True, preexec_fn=_die_with_parent,
         )  # fmt: skip
-        return _Running(process, handle, log_path, _print_line if process.last else self._show)
+        return _Running(process, handle, log_path, self._show)
 
     async def _wait_ready(self, process: Process) -> None:
         deadline = time.monotonic() + READY_TIMEOUT_S
@@ -142,9 +142,9 @@ class Supervisor:
             again = process.restart and status != USER_ERROR_STATUS and attempt < RESTARTS
             if not again:
                 break
-            self._show(f"[{process.name}] ended with {status}; starting it again")
+            print(f"prophrl: {process.name} ended with {status}; starting it again", file=sys.stderr, flush=True)
             await asyncio.sleep(RESTART_DELAY_S)
-        words = running.error or f"{process.name} ended with {status}; see {self.log_dir / process.name}.log"
+        words = running.error or f"{process.name} ended with {status}; see {self.log_dir / f'{process.name}.log'}"
         raise UserError(words)
 
     async def _stop_all(self) -> None:
