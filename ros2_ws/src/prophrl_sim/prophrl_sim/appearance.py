@@ -19,8 +19,8 @@ _TABLE_TOPS = (
 )
 
 
-def appearance_assets() -> str:
-    """MJCF of textures and materials every task shares."""
+def appearance_assets(colours: tuple[str, str, str]) -> str:
+    """MJCF of textures and materials; ``colours`` are those of the task's objects."""
     tops = "".join(
         f'<texture name="table_{i}" type="2d" builtin="{pattern}" rgb1="{a}" rgb2="{b}" mark="random" random="0.02" '
         f'markrgb="{b}" width="256" height="256"/>'
@@ -40,9 +40,9 @@ def appearance_assets() -> str:
   <material name="gripper_metal" rgba="0.62 0.64 0.67 1" specular="0.6"/>
   <material name="gripper_black" rgba="0.13 0.13 0.14 1" specular="0.3"/>
   <material name="gripper_pad" rgba="0.95 0.45 0.10 1" specular="0"/>
-  <material name="object_main" rgba="0.2 0.5 0.3 1" specular="0.4" shininess="0.6"/>
-  <material name="object_second" rgba="0.9 0.9 0.85 1" specular="0.1"/>
-  <material name="object_third" rgba="0.8 0.2 0.2 1" specular="0.2"/>
+  <material name="object_main" rgba="{colours[0]} 1" specular="0.4" shininess="0.6"/>
+  <material name="object_second" rgba="{colours[1]} 1" specular="0.1"/>
+  <material name="object_third" rgba="{colours[2]} 1" specular="0.2"/>
 </asset>"""
 
 
@@ -103,7 +103,7 @@ class Appearance:
 
 
 def _shifted(rgb: np.ndarray, amount: float, rng: np.random.Generator) -> np.ndarray:
-    """A colour with hue moved by up to 0.08 turns and brightness by up to 20 %, scaled by ``amount``."""
+    """A colour with hue moved by up to 0.04 turns and brightness by up to 20 %, scaled by ``amount``."""
     h, s, v = colorsys.rgb_to_hsv(*rgb)
     dh, ds, dv = amount * rng.uniform(-1, 1, 3)
-    return np.array(colorsys.hsv_to_rgb((h + 0.08 * dh) % 1.0, np.clip(s * (1 + 0.15 * ds), 0, 1), np.clip(v * (1 + 0.2 * dv), 0, 1)))
+    return np.array(colorsys.hsv_to_rgb((h + 0.04 * dh) % 1.0, np.clip(s * (1 + 0.15 * ds), 0, 1), np.clip(v * (1 + 0.2 * dv), 0, 1)))

@@ -6,11 +6,15 @@ import numpy as np
 
 from prophrl_core.errors import UserError
 from prophrl_core.task import TaskSpec
-from prophrl_sim.experts import grasp_bottle
+from prophrl_sim.experts import grasp_bottle, pick_and_place
 from prophrl_sim.experts.phases import follow
 from prophrl_sim.imperfection import Imperfections
 
-_PLANS = {"grasp_bottle": grasp_bottle.phases}
+_PLANS = {
+    "grasp_bottle": grasp_bottle.phases,
+    "place_bowl": pick_and_place.bowl_phases,
+    "place_cube": pick_and_place.cube_phases,
+}
 
 
 def expert_for(task: TaskSpec) -> Callable[..., Iterator[np.ndarray]]:
