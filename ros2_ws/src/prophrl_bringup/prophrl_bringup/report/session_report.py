@@ -36,7 +36,8 @@ def write_report(out: Path, title: str, camera: str, facts: dict[str, str], seed
         plot, video = f"media/{name}.png", f"media/{name}.mp4"
         draw_motion(out / plot, trial)
         media[name] = {"plot": plot}
-        if write_mp4(out / video, read_episode(trial.folder).frames(camera), every=2):
+        episode = read_episode(trial.folder)
+        if camera in episode.cameras and write_mp4(out / video, episode.frames(camera), every=2):
             media[name]["video"] = video
     write_page(out / "report.html", title, facts, trials, media)
     write_figures(out / "summary.json", session_figures(trials, seed))

@@ -50,8 +50,7 @@ def load_trial(folder: Path) -> Trial:
     start = episode.meta.started
 
     def stream(topic: str) -> dict[str, np.ndarray] | None:
-        series = episode.series(topic)
-        return series if len(series["t"]) else None
+        return episode.series(topic) if episode.topics.get(f"/{topic}") else None
 
     empty, empty3 = np.empty(0), np.empty((0, 3))
     target, pose = stream("arm/target"), stream("arm/tcp_pose")
