@@ -67,12 +67,13 @@ def _when_ready(process: Process, following: list[Process]) -> OpaqueFunction:
 
 
 def launch_action(process: Process) -> ExecuteProcess:
-    """The action that runs ``process.command()``."""
+    """The action that runs ``process.command()`` (launch_ros adds one more, empty, --ros-args)."""
     if process.parameters is None:
         return ExecuteProcess(cmd=process.command(), name=process.name, output="both")
     return Node(
         package=process.package,
         executable=process.executable,
+        exec_name=process.name,
         arguments=list(process.arguments),
         ros_arguments=list(process.ros_arguments),
         output="both",
