@@ -103,9 +103,10 @@ class CartesianLimiter:
 
 
 class JointLimiter:
-    """Follows target joints with commanded joints ``q`` moving at ``qd``; every bound is per joint, (6,).
+    """Follows a reference with commanded joints ``q`` moving at ``qd``; every bound is per joint, (6,).
 
-    ``low``/``high`` rad already contain the margin to the robot's own limits.
+    A step that is too fast or too sudden is scaled as a whole, so that the arm stays on its path and only
+    slows down; where no scale will do, it brakes. ``low``/``high`` rad contain the margin to the robot's own.
     """
 
     def __init__(self, low, high, speed, acceleration, q: np.ndarray):
@@ -116,10 +117,9 @@ class JointLimiter:
     def reset(self, q: np.ndarray) -> None:
         """Continue from rest at ``q`` (6,) rad."""
         self.q, self.qd = np.array(q, dtype=float), np.zeros(6)
-        self._target = self.q
 
     def step(self, q_target: np.ndarray, dt: float) -> tuple[np.ndarray, list[Clamp]]:
-        """The next commanded joints (6,) towards ``q_target`` after ``dt`` seconds, and what was clamped."""
+        """The next commanded joints (6,): ``q_target``, or as far on the way to it as ``dt`` allows."""
         clamps: list[Clamp] = []
         target = np.minimum(np.maximum(q_target, self._low), self._high)
         outside = float(np.max(np.abs(target - q_target)))
@@ -129,30 +129,39 @@ class JointLimiter:
         fast, sudden = np.abs(wanted) / self._speed, np.abs(wanted - self.qd) / most
         if max(fast.max(), sudden.max()) <= 1.0 + 1e-6:
             self.qd, self.q = wanted, target
-        else:
-            drift = (target - self._target) / dt
-            worst = int(np.argmax(np.abs(drift) / self._speed))
-            if abs(drift[worst]) > self._speed[worst]:
-                clamps.append(Clamp("joint_speed", abs(drift[worst]), self._speed[worst], "rad/s"))
-            else:
-                worst = int(np.argmax(sudden))
-                change = sudden[worst] * self._acceleration[worst]
-                clamps.append(Clamp("joint_acceleration", change, self._acceleration[worst], "rad/s2"))
-            lag = self._target - self.q
-            catch_up = np.sign(lag) * np.minimum(stopping_speed(np.abs(lag), self._acceleration, dt), np.abs(lag) / dt)
-            qd = np.minimum(np.maximum(drift + catch_up, -self._speed), self._speed)
-            self.qd = self.qd + np.minimum(np.maximum(qd - self.qd, -most), most)
-            self.q = np.minimum(np.maximum(self.q + self.qd * dt, self._low), self._high)
-        self._target = target
+            return target, clamps
+        clamps.append(
+            _worst("joint_speed", fast, self._speed, "rad/s")
+            if fast.max() > 1.0
+            else _worst("joint_acceleration", sudden, self._acceleration, "rad/s2")
+        )
+        scale = self._scale(wanted, 1.0 / max(1.0, float(fast.max())), most)
+        if scale is None:
+            return self.brake(dt), clamps
+        self.qd = wanted * scale
+        self.q = np.minimum(np.maximum(self.q + self.qd * dt, self._low), self._high)
         return self.q, clamps
+
+    def _scale(self, wanted: np.ndarray, at_most: float, most: np.ndarray) -> float | None:
+        """The scale nearest to ``at_most`` with which no joint changes speed by more than ``most``; None if there is none."""
+        size = np.maximum(np.abs(wanted), 1e-12)
+        along = self.qd * np.sign(wanted)
+        low, high = float(np.max((along - most) / size)), float(np.min((along + most) / size))
+        scale = min(max(at_most, low), high)
+        possible = low <= high and np.all(np.abs(wanted) * abs(scale) <= self._speed * (1 + 1e-6))
+        return scale if possible else None
 
     def brake(self, dt: float) -> np.ndarray:
         """The next commanded joints when slowing down along the present motion, as fast as is allowed."""
         ratio = float(np.max(np.abs(self.qd) / (self._acceleration * dt)))
         self.qd = self.qd * (1.0 - 1.0 / ratio) if ratio > 1.0 else np.zeros(6)
         self.q = np.minimum(np.maximum(self.q + self.qd * dt, self._low), self._high)
-        self._target = self.q
         return self.q
+
+
+def _worst(limit: str, ratio: np.ndarray, bound: np.ndarray, unit: str) -> Clamp:
+    joint = int(np.argmax(ratio))
+    return Clamp(limit, float(ratio[joint] * bound[joint]), float(bound[joint]), unit, f"joint {joint + 1}")
 
 
 def into_cone(R: np.ndarray, max_tilt: float) -> tuple[np.ndarray, float]:
@@ -180,9 +189,9 @@ def small_rotvec(R: np.ndarray) -> np.ndarray:
 
 
 def stopping_speed(distance: np.ndarray, acceleration: np.ndarray | float, dt: float) -> np.ndarray:
-    """Highest speed from which whole cycles of ``acceleration`` stop within ``distance``."""
-    half = 0.5 * acceleration * dt
-    return np.sqrt(2.0 * acceleration * distance + half * half) - half
+    """Highest speed from which ``distance`` is enough to stop, losing ``acceleration * dt`` every cycle."""
+    cycles = np.maximum(np.ceil(0.5 * np.sqrt(1.0 + 8.0 * distance / (acceleration * dt * dt)) - 0.5), 1.0)
+    return distance / (cycles * dt) + 0.5 * acceleration * dt * (cycles - 1.0)
 
 
 def _follow(error, moved, v, speed, acceleration, dt, name_speed, name_acceleration, unit, clamps):

@@ -60,6 +60,7 @@ class LinkHealth:
         self._controller_time: float | None = None
         self._advanced = now
         self._accepted = now
+        self._refused = False
 
     def sent(self, accepted: bool, now: float) -> None:
         """Note whether the client took a command."""
@@ -84,7 +85,8 @@ class LinkHealth:
             verdict = Health.POWER, f"robot mode {reading.robot_mode}, expected 7 (running): unlock powers it on"
         elif reading.runtime_state != _PLAYING:
             verdict = Health.PROGRAM_STOPPED, "the control program stopped on the controller; resume starts it again"
-        elif now - self._accepted > _REFUSED and self.now is Health.GOOD:
+        elif self._refused or (now - self._accepted > _REFUSED and self.now is Health.GOOD):
+            self._refused = True  # until the program is restarted
             verdict = Health.PROGRAM_STOPPED, "the controller takes no servo commands; resume starts its program again"
         else:
             verdict = Health.GOOD, ""
