@@ -41,7 +41,7 @@ def appearance_assets(colours: tuple[str, str, str]) -> str:
   <material name="gripper_black" rgba="0.13 0.13 0.14 1" specular="0.3"/>
   <material name="gripper_pad" rgba="0.95 0.45 0.10 1" specular="0"/>
   <material name="object_main" rgba="{colours[0]} 1" specular="0.4" shininess="0.6"/>
-  <material name="object_second" rgba="{colours[1]} 1" specular="0.1"/>
+  <material name="object_second" rgba="{colours[1]} 1" specular="0.1" emission="0.2"/>
   <material name="object_third" rgba="{colours[2]} 1" specular="0.2"/>
 </asset>"""
 
@@ -57,7 +57,7 @@ def world_surroundings() -> str:
 <light name="key" pos="0.2 -0.8 2.2" dir="0.2 0.4 -1" directional="true" castshadow="false" diffuse="0.45 0.45 0.45" specular="0.2 0.2 0.2"/>
 <light name="fill" pos="1.2 1.0 2.0" dir="-0.4 -0.5 -1" directional="true" castshadow="false" diffuse="0.25 0.25 0.25" specular="0 0 0"/>
 <geom class="visual" name="floor" type="plane" pos="0 0 -0.76" size="4 4 0.1" material="floor"/>
-<geom name="table" type="box" pos="0.35 0 -0.02" size="0.8 0.75 0.02" material="table_0" contype="1" conaffinity="3"
+<geom name="table" type="box" pos="0.35 0 -0.02" size="0.8 0.75 0.02" material="table_0" contype="1" conaffinity="7"
       friction="0.7 0.005 0.0001" solref="0.008 1" group="1"/>
 {legs}"""
 

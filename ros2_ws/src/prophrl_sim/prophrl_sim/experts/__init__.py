@@ -6,7 +6,7 @@ import numpy as np
 
 from prophrl_core.errors import UserError
 from prophrl_core.task import TaskSpec
-from prophrl_sim.experts import grasp_bottle, pick_and_place
+from prophrl_sim.experts import grasp_bottle, pick_and_place, pullout_tissue
 from prophrl_sim.experts.phases import follow
 from prophrl_sim.imperfection import Imperfections
 
@@ -14,6 +14,7 @@ _PLANS = {
     "grasp_bottle": grasp_bottle.phases,
     "place_bowl": pick_and_place.bowl_phases,
     "place_cube": pick_and_place.cube_phases,
+    "pullout_tissue": pullout_tissue.phases,
 }
 
 
