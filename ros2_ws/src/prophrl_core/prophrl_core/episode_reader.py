@@ -4,7 +4,8 @@
     for t, image in episode.frames("front"): ...           # (H, W, 3) uint8 RGB
     target = episode.series("/arm/target")                  # {"t": (N,), "tcp.position.x": (N,), "joints": (N, 6), ...}
 
-Times ``t`` are seconds since ``episode.meta.started``: header stamps where a message has one, receive times otherwise.
+Times are wall-clock seconds, as ``episode.meta.started``: ``t`` is the header stamp where a message has one and
+the receive time otherwise; stamps inside messages ("header.stamp") come out as seconds, too.
 """
 
 import dataclasses
@@ -95,11 +96,12 @@ class Episode:
     def _open(self) -> AnyReader:
         return AnyReader([self.folder])
 
-    def _time(self, message, received_ns: int) -> float:
+    @staticmethod
+    def _time(message, received_ns: int) -> float:
         header = getattr(message, "header", None)
         if header is None or (header.stamp.sec == 0 and header.stamp.nanosec == 0):
-            return received_ns * 1e-9 - self.meta.started
-        return header.stamp.sec + header.stamp.nanosec * 1e-9 - self.meta.started
+            return received_ns * 1e-9
+        return _seconds(header.stamp)
 
 
 def read_episode(folder: str | Path) -> Episode:
@@ -121,13 +123,19 @@ def _decode(reader: AnyReader, connection: Connection, raw: bytes):
     return decode(raw[4:], 0, definition.cls, reader.typestore)[0]
 
 
+def _seconds(stamp) -> float:
+    return stamp.sec + stamp.nanosec * 1e-9
+
+
 def _fields(message, prefix: str = "") -> Iterator[tuple[str, object]]:
     """(path, value) of every leaf of a decoded message; constants and nested sequences of messages are left out."""
     for field in dataclasses.fields(message):
         value = getattr(message, field.name)
         if field.name.isupper() or field.name == "__msgtype__":
             continue
-        if dataclasses.is_dataclass(value):
+        if {"sec", "nanosec"} <= set(getattr(value, "__dict__", ())):
+            yield prefix + field.name, _seconds(value)
+        elif dataclasses.is_dataclass(value):
             yield from _fields(value, f"{prefix}{field.name}.")
         elif not (isinstance(value, list) and value and dataclasses.is_dataclass(value[0])):
             yield prefix + field.name, value

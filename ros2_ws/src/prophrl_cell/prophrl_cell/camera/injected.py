@@ -67,10 +67,9 @@ class InjectedSource:
 
     def read(self, timeout_s: float) -> CapturedFrames | None:
         try:
-            frameset = self._syncer.wait_for_frames(max(1, int(timeout_s * 1000)))
+            return self._aligner.frames(self._syncer.wait_for_frames(max(1, int(timeout_s * 1000))))
         except RuntimeError:
             return None
-        return self._aligner.frames(frameset)
 
     def close(self) -> None:
         link, self._link = self._link, None

@@ -27,7 +27,10 @@ class StreamConfig:
 
 @dataclasses.dataclass(frozen=True)
 class CapturedFrames:
-    """One colour image with the depth that belongs to it, aligned to the colour optical frame."""
+    """One colour image with the depth that belongs to it, aligned to the colour optical frame.
+
+    The arrays alias librealsense's frames, of which it has 16: use them, or copy them, before reading on.
+    """
 
     colour: np.ndarray  # (H, W, 3) uint8 RGB
     depth: np.ndarray | None  # (H, W) uint16 mm, 0 unknown; None when the device lost it
@@ -118,10 +121,9 @@ class _PipelineSource:
 
     def read(self, timeout_s: float) -> CapturedFrames | None:
         try:
-            frameset = self._pipeline.wait_for_frames(max(1, int(timeout_s * 1000)))
-        except RuntimeError:
+            return self._aligner.frames(self._pipeline.wait_for_frames(max(1, int(timeout_s * 1000))))
+        except RuntimeError:  # librealsense's only error: a timeout, an unplugged device, a frame it cannot process
             return None
-        return self._aligner.frames(frameset)
 
     def close(self) -> None:
         pipeline, self._pipeline = self._pipeline, None
