@@ -35,7 +35,8 @@ class Motion:
         self.schedule = ChunkSchedule(self.plant.tcp_pose, self.plant.gripper_opening)
         self.history = TargetHistory()
         self.history.append(0.0, self.plant.tcp_pose, self.plant.gripper_opening)
-        self.unreachable = 0
+        self._openness = self.plant.gripper_opening
+        self.unreachable = 0  # control ticks whose pose had no joint solution
 
     @property
     def time(self) -> float:
@@ -63,17 +64,22 @@ class Motion:
         self.schedule.accept(chunk, self.time, T_anchor, from_rest=False)
 
     def run_until(self, t: float) -> None:
-        """Advance simulated time to ``t`` (s) under the present schedule."""
+        """Advance simulated time to ``t`` (s), rounded to a physics step, under the present schedule."""
         plant, servo = self.plant, self._servo
-        while plant.time < t - 1e-9:
-            setpoint = self.schedule.setpoint(plant.time)
-            self.history.append(plant.time, setpoint.T, setpoint.openness)
-            q = nearest_inverse(self._model, setpoint.T @ self._T_tcp_tool0, self._q_target)
-            if q is None:
-                self.unreachable += 1
-            else:
-                self._q_target = q
-            for _ in range(self._ticks):
-                plant.step(servo.step(self._q_target), setpoint.openness)
+        while plant.time < t - 0.5 * plant.period:
+            if plant.steps % self._ticks == 0:
+                self._control()
+            plant.step(servo.step(self._q_target), self._openness)
         setpoint = self.schedule.setpoint(plant.time)
         self.history.append(plant.time, setpoint.T, setpoint.openness)
+
+    def _control(self) -> None:
+        """One tick of the arm process: the schedule's pose to joint targets."""
+        setpoint = self.schedule.setpoint(self.time)
+        self.history.append(self.time, setpoint.T, setpoint.openness)
+        self._openness = setpoint.openness
+        q = nearest_inverse(self._model, setpoint.T @ self._T_tcp_tool0, self._q_target)
+        if q is None:
+            self.unreachable += 1
+        else:
+            self._q_target = q

@@ -57,7 +57,7 @@ class Plant:
         self._q_reference = self.q
         self._qd_reference = np.zeros(6)
         self._opening_reference = self.scene.stroke
-        self._steps = 0
+        self.steps = 0  # physics steps since the reset
         self._satisfied_since = math.inf
         self._blocked_for = 0.0
         self._fit_lead()
@@ -97,8 +97,8 @@ class Plant:
         self._opening_reference += min(max(target - self._opening_reference, -travel), travel)
         self.data.ctrl[self.scene.gripper_actuator] = self._opening_reference
         mujoco.mj_step(self.model, self.data)
-        self._steps += 1
-        if self._steps % _SLOW_STEPS == 0:
+        self.steps += 1
+        if self.steps % _SLOW_STEPS == 0:
             self._watch(target)
 
     def _float(self) -> None:
@@ -121,7 +121,7 @@ class Plant:
     @property
     def time(self) -> float:
         """Simulated seconds since the reset."""
-        return self._steps * self.period
+        return self.steps * self.period
 
     @property
     def q(self) -> np.ndarray:
@@ -187,7 +187,7 @@ class Plant:
         physics = np.empty(self._state_size)
         mujoco.mj_getState(self.model, self.data, physics, _STATE)
         own = [
-            self.scene.seed, self._steps, self._satisfied_since, self._blocked_for, self._opening_reference,
+            self.scene.seed, self.steps, self._satisfied_since, self._blocked_for, self._opening_reference,
             self.gripper_speed, self.gripper_force, *self._q_reference, *self._qd_reference, *self._lead_acceleration,
         ]
         return np.concatenate([own, physics])
@@ -199,7 +199,7 @@ class Plant:
             self.scene.reset(seed)
         head = len(snapshot) - self._state_size
         own, physics = snapshot[:head], snapshot[head:]
-        self._steps, self._satisfied_since, self._blocked_for = int(own[1]), own[2], own[3]
+        self.steps, self._satisfied_since, self._blocked_for = int(own[1]), own[2], own[3]
         self._opening_reference, self.gripper_speed, self.gripper_force = own[4], own[5], own[6]
         self._q_reference, self._qd_reference = own[7:13].copy(), own[13:19].copy()
         self._lead_acceleration = own[19:25].copy()
