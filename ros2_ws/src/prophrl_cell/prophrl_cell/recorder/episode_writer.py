@@ -13,6 +13,8 @@ from prophrl_cell.recorder.mcap_writer import McapWriter
 from prophrl_cell.recorder.message_definitions import load_definition
 from prophrl_cell.recorder.topics import RecordedTopic
 
+RESERVE_NAME = ".reserve"
+RESERVE_BYTES = 256 << 10  # kept aside while recording, so that a bag can be completed on a full disk
 FLUSH_PERIOD_NS = 500_000_000  # what a kill can take at most
 
 
@@ -48,6 +50,9 @@ class EpisodeWriter:
         self._quality = spec.jpeg_quality
         self.folder = root / (meta.episode_id + PARTIAL_SUFFIX)
         self.folder.mkdir(parents=True)
+        self._reserve = self.folder / RESERVE_NAME
+        with self._reserve.open("wb") as reserve:
+            os.posix_fallocate(reserve.fileno(), 0, RESERVE_BYTES)
         self._file_name = f"{meta.episode_id}.mcap"
         self._mcap = McapWriter(self.folder / self._file_name)
         self._streams: dict[str, _Stream] = {}
@@ -104,6 +109,7 @@ class EpisodeWriter:
         if self.closed:
             return
         self.closed = True
+        self._reserve.unlink(missing_ok=True)
         try:
             self._mcap.flush()
         except OSError:

@@ -63,27 +63,29 @@ def scan(path: pathlib.Path, damage: Damage) -> Iterator[Message]:
                 return
             if opcode != CHUNK:
                 continue
-            raw = _unpack_chunk(body)
-            if raw is None:
+            try:
+                messages = _chunk_messages(_unpack_chunk(body), schemas, channels)
+            except (struct.error, zstd.ZstdError, ValueError, KeyError):
                 damage.chunks_bad += 1
                 continue
             damage.chunks_read += 1
-            yield from _chunk_messages(raw, schemas, channels)
+            yield from messages
 
 
-def _unpack_chunk(body: bytes) -> bytes | None:
+def _unpack_chunk(body: bytes) -> bytes:
+    """The records of a chunk; ValueError, struct.error or ZstdError when any of it is damaged."""
     _, _, size, crc = struct.unpack_from("<QQQI", body)
     compression, at = _string(body, 28)
     packed = body[at + 8 :]
-    try:
-        raw = zstd.decompress(packed) if compression == "zstd" else packed
-    except zstd.ZstdError:
-        return None
-    return raw if len(raw) == size and (crc == 0 or zlib.crc32(raw) == crc) else None
+    raw = zstd.decompress(packed) if compression == "zstd" else packed
+    if len(raw) != size or zlib.crc32(raw) != crc:
+        raise ValueError("chunk checksum mismatch")
+    return raw
 
 
-def _chunk_messages(raw: bytes, schemas: dict, channels: dict) -> Iterator[Message]:
-    at = 0
+def _chunk_messages(raw: bytes, schemas: dict, channels: dict) -> list[Message]:
+    """Messages of one chunk; KeyError when the chunk that declared their channel was damaged."""
+    messages, at = [], 0
     while at < len(raw):
         opcode, length = struct.unpack_from("<BQ", raw, at)
         body, at = raw[at + 9 : at + 9 + length], at + 9 + length
@@ -99,7 +101,8 @@ def _chunk_messages(raw: bytes, schemas: dict, channels: dict) -> Iterator[Messa
             channels[channel_id] = Channel(topic, *schemas[schema_id], _string_map(body, end))
         elif opcode == MESSAGE:
             channel_id, _, log_time_ns, _ = struct.unpack_from("<HIQQ", body)
-            yield Message(channels[channel_id], log_time_ns, body[22:])
+            messages.append(Message(channels[channel_id], log_time_ns, body[22:]))
+    return messages
 
 
 def _string(body: bytes, at: int) -> tuple[str, int]:

@@ -7,6 +7,7 @@ from prophrl_core.episode import PARTIAL_SUFFIX, EpisodeMeta, StreamSummary, rea
 from prophrl_core.errors import UserError
 
 from prophrl_cell.recorder import bag_metadata
+from prophrl_cell.recorder.episode_writer import RESERVE_NAME
 from prophrl_cell.recorder.mcap_scan import Damage, scan
 from prophrl_cell.recorder.mcap_writer import McapWriter
 
@@ -69,6 +70,7 @@ def repair_episode(partial: pathlib.Path) -> EpisodeMeta:
     information = bag_metadata.bag_information(source.name, topics, start_ns, end_ns, custom)
     writer.finish(bag_metadata.embedded(information))
     target.replace(source)
+    (partial / RESERVE_NAME).unlink(missing_ok=True)
     bag_metadata.write_bag_metadata(partial, information)
     repaired = _repaired_meta(meta, damage, end_ns, tuple(s.summary(n) for s, n in zip(streams.values(), counts, strict=True)))
     write_meta(partial, repaired)
