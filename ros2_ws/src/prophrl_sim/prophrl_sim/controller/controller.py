@@ -121,7 +121,6 @@ class Controller:
             self.program = None
             self._watchdog_hz = _WATCHDOG_OFF
             self.arm.end_program_motion()
-            self.state.registers.set_output_int(0, 0)
 
     def _follow_tool_outputs(self) -> None:
         """A gripper on the tool's digital outputs: bit 0 opens, bit 1 closes, on change."""

@@ -93,6 +93,10 @@ class StraightProgram:
                 bit = 1 << int(args[0]) + _DIGITAL_SHIFT[name]
                 word = self.state.registers.digital_outputs
                 self.state.registers.set_digital_outputs(word | bit if args[1] else word & ~bit)
+            elif name == "write_output_integer_register":
+                self.state.registers.set_output_int(int(args[0]), int(args[1]))
+            elif name == "write_output_float_register":
+                self.state.registers.set_output_double(int(args[0]), float(args[1]))
             elif name == "set_tcp":
                 self.arm.kinematics.set_offset(args[0])
             elif name == "set_payload":

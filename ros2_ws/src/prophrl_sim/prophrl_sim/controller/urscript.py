@@ -102,6 +102,8 @@ def _number(node: ast.expr) -> float:
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
         value = _number(node.operand)
         return -value if isinstance(node.op, ast.USub) else value
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        return _number(node.left) + _number(node.right)
     if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
         return node.value
     raise ScriptError("expected a number in the program")
