@@ -16,6 +16,7 @@ COMMANDS = {
     "up": "prophrl_bringup.up",
     "demo": "prophrl_bringup.demo",
     "doctor": "prophrl_bringup.doctor",
+    "operator": "prophrl_bringup.operator",
     "sim serve": "prophrl_sim.commands.serve",
     "sim expert": "prophrl_sim.commands.expert",
     "sim agree": "prophrl_sim.commands.agree",
@@ -27,7 +28,7 @@ COMMANDS = {
     "bench cameras": "prophrl_bringup.bench.cameras",
 }
 # Packages that `make setup` installs only when asked, and the word that asks for them.
-OPTIONAL_PACKAGES = {"torch": "train", "onnx": "train", "onnxscript": "train", "tqdm": "train"}
+OPTIONAL_PACKAGES = {"torch": "train", "onnx": "train", "onnxscript": "train"}
 
 
 def help_line(module_name: str) -> str:
