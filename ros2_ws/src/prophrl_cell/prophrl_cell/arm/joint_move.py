@@ -7,6 +7,7 @@ import numpy as np
 from prophrl_cell.arm.envelope import Envelope
 
 _PATH_SAMPLES = 60
+_SHORTEST = 0.5  # s, so that a move of nothing is still seen in the status
 
 
 def rest_to_rest(q_start: np.ndarray, q_goal: np.ndarray, envelope: Envelope, speed: float) -> "JointMove":
@@ -15,7 +16,7 @@ def rest_to_rest(q_start: np.ndarray, q_goal: np.ndarray, envelope: Envelope, sp
     seconds = max(
         float(np.max(1.875 * span / np.minimum(speed, envelope.joint_speed))),
         math.sqrt(float(np.max(5.7736 * span / envelope.joint_acceleration))),
-        0.1,
+        _SHORTEST,
     )
     move = JointMove(np.array(q_start, dtype=float), np.array(q_goal, dtype=float), seconds)
     s = np.linspace(0.0, 1.0, _PATH_SAMPLES)

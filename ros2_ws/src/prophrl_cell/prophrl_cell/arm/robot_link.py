@@ -56,8 +56,8 @@ class RobotLink:
         self._robot = robot
         self._period = 1.0 / robot.servo_rate
         try:
-            self._receive = rtde_receive.RTDEReceiveInterface(robot.ip, 500.0, _VARIABLES)
-            self._control = rtde_control.RTDEControlInterface(robot.ip, 500.0)
+            self._receive = rtde_receive.RTDEReceiveInterface(robot.ip, float(robot.servo_rate), _VARIABLES)
+            self._control = rtde_control.RTDEControlInterface(robot.ip, float(robot.servo_rate))
         except (RuntimeError, ValueError, OSError) as error:
             raise UserError(f"robot {robot.ip}: {_explain(str(error))}") from None
         self._prepare()

@@ -7,6 +7,7 @@ codes: 0 asked to stop, 2 cannot be started (the reason is in the state), 3 link
 
 import argparse
 import os
+import signal
 import sys
 import time
 import traceback
@@ -28,6 +29,7 @@ from prophrl_core.errors import UserError
 from prophrl_core.task import TaskSpec, load_task
 
 EXIT_STOPPED, EXIT_REFUSED, EXIT_LINK_LOST, EXIT_BUG = 0, 2, 3, 4
+_START_LIMIT, _CYCLE_LIMIT, _LEAVE_LIMIT = 25.0, 2.0, 2.0  # s in one call of the client library before the kernel ends us
 _MODE_OF_HEALTH = {
     Health.EMERGENCY_STOP: Mode.EMERGENCY_STOP,
     Health.PROTECTIVE_STOP: Mode.PROTECTIVE_STOP,
@@ -59,6 +61,7 @@ class RtdeProcess:
     def connect(self) -> None:
         """Open the session with the robot; UserError says why not. Nothing moves."""
         robot = self._cell.robot
+        _die_after(_START_LIMIT)
         self._reports.starting(f"connecting to {robot.ip}")
         dashboard.check_ready(robot.ip, robot.model)
         self._reports.realtime = enter_realtime()
@@ -74,6 +77,7 @@ class RtdeProcess:
         tick = Tick(1.0 / self._cell.robot.servo_rate)
         lead = min(0.003, 0.85 * tick.period)
         while True:
+            _die_after(_CYCLE_LIMIT)
             deadline = tick.advance()
             sleep_until(deadline - lead)
             now = time.monotonic()
@@ -183,6 +187,7 @@ class RtdeProcess:
         self._held = ""
 
     def _restart_program(self, held: str) -> bool:
+        _die_after(_START_LIMIT)
         self._reports.starting("starting the control program again")
         self._held = held
         done = self._health.now.needs_person is False and self._link.restart_program()
@@ -224,8 +229,14 @@ class RtdeProcess:
         return self._health.reason if self._health.now in _MODE_OF_HEALTH else self._held
 
     def _leave(self) -> None:
+        _die_after(_LEAVE_LIMIT)
         if self._health.now is Health.GOOD:
             self._link.stop()
+
+
+def _die_after(seconds: float) -> None:
+    """SIGALRM's default action ends the process however deep the client library hangs, with or without a supervisor."""
+    signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def main() -> None:

@@ -6,6 +6,8 @@ Nothing here moves the arm: the RTDE process does, and ``ArmSupervisor`` keeps i
 a file that gets the issue time of every servo command (float64, monotonic s), for ``prophrl bench control``.
 """
 
+import contextlib
+import os
 import sys
 import threading
 import time
@@ -31,7 +33,8 @@ from prophrl_cell.arm.shared_state import MAX_CHUNK_STEPS, Command, EventKind, M
 from prophrl_cell.arm.supervisor import ArmSupervisor
 from prophrl_cell.nodes.lifecycle_process import ProcessNode, run
 
-_PUBLISH_HZ, _TARGET_EVERY, _STATUS_S, _GRIPPER_S = 125, 2, 0.1, 0.5
+_NICE = -10
+_PUBLISH_HZ, _SLOWER, _STATUS_S, _GRIPPER_S = 125, 2, 0.1, 0.5
 _STATE_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 _EVENT_QOS = QoSProfile(depth=20, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 _COMMAND_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
@@ -58,6 +61,8 @@ class ArmNode(ProcessNode):
         self._decimate = self._cell.robot.servo_rate // _PUBLISH_HZ
         if self.get_parameter("cycle_log").value:
             self._cycle_log = open(self.get_parameter("cycle_log").value, "wb")
+        with contextlib.suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, 0, _NICE)  # chunks pass through here
         self._supervisor = ArmSupervisor(cell_file, task_file)
         self._supervisor.start()
         while Mode(int(self._supervisor.state()["mode"])) in (Mode.STARTING, Mode.DISCONNECTED, Mode.FAULT):
@@ -128,9 +133,9 @@ class ArmNode(ProcessNode):
 
     def _publish_sample(self, sample: np.ndarray, offset: int) -> None:
         self._joint_states.publish(convert.joint_state(sample, offset, list(JOINT_NAMES)))
-        self._tcp_pose.publish(convert.tcp_pose(sample, offset))
-        self._wrench.publish(convert.wrench(sample, offset))
-        if self._published % _TARGET_EVERY == 0:
+        if self._published % _SLOWER == 0:
+            self._tcp_pose.publish(convert.tcp_pose(sample, offset))
+            self._wrench.publish(convert.wrench(sample, offset))
             self._target.publish(convert.target(sample, offset))
         self._published += 1
         self._publish_openness(sample, offset)
