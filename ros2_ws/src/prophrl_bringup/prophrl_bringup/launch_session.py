@@ -80,6 +80,15 @@ def launch_action(process: Process) -> ExecuteProcess:
     )
 
 
+def _end_with_error(words: str) -> OpaqueFunction:
+    """An exception is what makes ros2 launch stop everything and end with a status other than 0."""
+
+    def fail(context) -> None:
+        raise RuntimeError(words)
+
+    return OpaqueFunction(function=fail)
+
+
 def _start_one(process: Process, restarts_left: int) -> list:
     action = launch_action(process)
 
@@ -94,6 +103,6 @@ def _start_one(process: Process, restarts_left: int) -> list:
                 LogInfo(msg=f"{process.name} ended with {event.returncode}; starting it again"),
                 TimerAction(period=RESTART_DELAY_S, actions=again),
             ]
-        return [EmitEvent(event=Shutdown(reason=f"{process.name} ended with {event.returncode}", due_to_sigint=False))]
+        return [_end_with_error(f"{process.name} ended with {event.returncode}; its last lines say why")]
 
     return [RegisterEventHandler(OnProcessExit(target_action=action, on_exit=on_exit)), action]

@@ -69,12 +69,18 @@ class Supervisor:
         self.log_dir = log_dir
         self.interrupted = False
         self._quiet = quiet
+        self._stopping = False
         self._running: dict[str, _Running] = {}
         self._watchers: set[asyncio.Task] = set()
         self._environment = os.environ | environment.unset_defaults() | {"PYTHONUNBUFFERED": "1"}
 
     def _show(self, process: Process, text: str) -> None:
-        """Quiet leaves the process that the session waits for, undecorated; its error is the session's last word."""
+        """Quiet leaves the process that the session waits for, undecorated; its error is the session's last word.
+
+        What processes say while they are being stopped goes to their log files only.
+        """
+        if self._stopping:
+            return
         if not self._quiet:
             print(f"[{process.name}] {text}", flush=True)
         elif process.last and not text.startswith(ERROR_PREFIX):
@@ -149,6 +155,7 @@ class Supervisor:
 
     async def _stop_all(self) -> None:
         """The nodes first, what they talk to last."""
+        self._stopping = True
         for watcher in self._watchers:
             watcher.cancel()
         running = [self._running[process.name] for process in reversed(self.processes) if process.name in self._running]
