@@ -1,0 +1,1 @@
+"""Grippers behind one small interface: the Robotiq socket and tool digital outputs."""
