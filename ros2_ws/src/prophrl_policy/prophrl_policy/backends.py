@@ -104,7 +104,8 @@ class OnnxPolicy(ChunkPolicy):
             raise UserError(f"{path}: ONNX Runtime cannot load it ({first}); export the bundle again") from None
         metadata = self._session.get_modelmeta().custom_metadata_map
         self.statistics.require(metadata.get("statistics", ""), str(path))
-        self.provider = self._session.get_providers()[0]
+        cuda = "CUDAExecutionProvider" in self._session.get_providers()
+        self.provider = "onnxruntime-cuda" if cuda else "onnxruntime-cpu"
 
     def _run(
         self, image_BHWC: np.ndarray, proprio_BP: np.ndarray, tokens_BL: np.ndarray, noise_BTD: np.ndarray

@@ -83,4 +83,4 @@ class LatencyWindow:
         self._values.append(seconds)
 
     def quantile(self, q: float) -> float:
-        return float(np.quantile(self._values, q)) if self._values else 0.0
+        return float(np.quantile(tuple(self._values), q)) if self._values else 0.0

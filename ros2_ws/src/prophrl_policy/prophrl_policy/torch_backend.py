@@ -41,7 +41,7 @@ class TorchPolicy(ChunkPolicy):
         super().__init__(bundle)
         network, digest = build_network(bundle)
         self.statistics.require(digest, WEIGHTS_NAME)
-        self.provider = "torch cuda" if torch.cuda.is_available() else "torch cpu"
+        self.provider = "torch-cuda" if torch.cuda.is_available() else "torch-cpu"
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._network = network.to(self._device)
 

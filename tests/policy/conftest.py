@@ -1,0 +1,13 @@
+"""One tiny bundle for all tests of the room; exporting it takes seconds."""
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory):
+    """A random bundle that fits the GraspBottle task; skips where it cannot be exported."""
+    pytest.importorskip("torch")
+    pytest.importorskip("onnxscript")
+    from policy.tiny_bundle import make_bundle
+
+    return make_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
