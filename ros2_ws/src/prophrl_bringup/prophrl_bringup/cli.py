@@ -19,13 +19,13 @@ COMMANDS = {
     "operator": "prophrl_bringup.operator",
     "sim serve": "prophrl_sim.commands.serve",
     "sim expert": "prophrl_sim.commands.expert",
-    "sim agree": "prophrl_sim.commands.agree",
     "data repair": "prophrl_cell.commands.repair",
     "train sft": "prophrl_training.commands.sft",
     "eval policy": "prophrl_training.commands.eval_policy",
     "bench control": "prophrl_bringup.bench.control",
     "bench inference": "prophrl_bringup.bench.inference",
     "bench cameras": "prophrl_bringup.bench.cameras",
+    "bench agreement": "prophrl_bringup.bench.agreement",
 }
 # Packages that `make setup` installs only when asked, and the word that asks for them.
 OPTIONAL_PACKAGES = {"torch": "train", "onnx": "train", "onnxscript": "train"}
