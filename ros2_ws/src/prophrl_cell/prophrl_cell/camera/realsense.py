@@ -16,6 +16,9 @@ from prophrl_core.errors import UserError
 from prophrl_cell.camera import librealsense
 
 
+SAME_INSTANT_MS = 0.5
+
+
 @dataclasses.dataclass(frozen=True)
 class StreamConfig:
     """What to ask of the device."""
@@ -56,21 +59,30 @@ class FrameSource(Protocol):
 
 
 class FrameAligner:
-    """Framesets to CapturedFrames. A depth stream that already has the colour camera's view is passed through."""
+    """Framesets to CapturedFrames. A depth stream that already has the colour camera's view is passed through.
+
+    librealsense's syncer expects frames at their nominal times and lets two frames of one instant pass apart when
+    that instant was irregular; where no alignment is needed they are put together again here.
+    """
 
     def __init__(self, rs, depth_scale: float, colour_profile, depth_profile):
         self._to_mm = depth_scale * 1000.0
         self._align = None
+        self._lone_depth = None
         if depth_profile is not None and not _same_view(colour_profile, depth_profile):
             self._align = rs.align(rs.stream.color)
 
     def frames(self, frameset) -> CapturedFrames | None:
         arrival = time.monotonic()
-        colour = frameset.get_color_frame()
+        colour, depth_frame = frameset.get_color_frame(), frameset.get_depth_frame()
         if not colour:
+            self._lone_depth = depth_frame
             return None
         depth = None
-        depth_frame = frameset.get_depth_frame()
+        if not depth_frame and self._align is None and self._lone_depth:
+            apart_ms = abs(self._lone_depth.get_timestamp() - colour.get_timestamp())
+            depth_frame = self._lone_depth if apart_ms < SAME_INSTANT_MS else None
+        self._lone_depth = None
         if depth_frame:
             if self._align is not None:
                 depth_frame = self._align.process(frameset).get_depth_frame()

@@ -1,0 +1,1 @@
+"""Benchmarks of the running cell, each one ``prophrl bench`` command."""
