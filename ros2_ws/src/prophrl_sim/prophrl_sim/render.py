@@ -3,6 +3,7 @@
 import mujoco
 import numpy as np
 
+from prophrl_sim import gl
 from prophrl_sim.scene import Scene
 
 
@@ -10,6 +11,7 @@ class Renderer:
     """Draws the current state of ``scene``; close it, or use it in a ``with``."""
 
     def __init__(self, scene: Scene):
+        gl.require()
         self.scene = scene
         self._by_size: dict[tuple[int, int], mujoco.Renderer] = {}
 
