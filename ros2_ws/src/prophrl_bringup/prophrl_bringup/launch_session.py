@@ -19,11 +19,18 @@ from launch_ros.actions import Node
 from prophrl_core.errors import UserError
 
 from prophrl_bringup import environment
-from prophrl_bringup.processes import RESTARTS, USER_ERROR_STATUS, Process, session_processes
+from prophrl_bringup.processes import (
+    INTERRUPT_GRACE_S,
+    RESTART_DELAY_S,
+    RESTARTS,
+    TERMINATE_GRACE_S,
+    USER_ERROR_STATUS,
+    Process,
+    session_processes,
+)
 from prophrl_bringup.session import ARGUMENTS, prepare
 
 READY_POLL_S = 0.2
-RESTART_DELAY_S = 1.0
 
 
 def task_launch_description(task: str) -> LaunchDescription:
@@ -68,15 +75,16 @@ def _when_ready(process: Process, following: list[Process]) -> OpaqueFunction:
 
 def launch_action(process: Process) -> ExecuteProcess:
     """The action that runs ``process.command()`` (launch_ros adds one more, empty, --ros-args)."""
+    common = {"output": "both", "sigterm_timeout": str(INTERRUPT_GRACE_S), "sigkill_timeout": str(TERMINATE_GRACE_S)}
     if process.parameters is None:
-        return ExecuteProcess(cmd=process.command(), name=process.name, output="both")
+        return ExecuteProcess(cmd=process.command(), name=process.name, **common)
     return Node(
         package=process.package,
         executable=process.executable,
         exec_name=process.name,
         arguments=list(process.arguments),
         ros_arguments=list(process.ros_arguments),
-        output="both",
+        **common,
     )
 
 

@@ -8,6 +8,9 @@ from prophrl_bringup.session import Session
 
 USER_ERROR_STATUS = 2  # a process that ends with this has printed its one line and must not be started again
 RESTARTS = 3  # of one restartable process in one session
+RESTART_DELAY_S = 1.0
+INTERRUPT_GRACE_S = 10.0  # from SIGINT to SIGTERM; a node needs about 1 s, a starved machine more
+TERMINATE_GRACE_S = 2.0  # from SIGTERM to SIGKILL
 
 
 @dataclasses.dataclass(frozen=True)

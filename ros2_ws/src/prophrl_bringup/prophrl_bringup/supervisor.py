@@ -11,12 +11,16 @@ from pathlib import Path
 from prophrl_core.errors import UserError
 
 from prophrl_bringup import environment
-from prophrl_bringup.processes import RESTARTS, USER_ERROR_STATUS, Process
+from prophrl_bringup.processes import (
+    INTERRUPT_GRACE_S,
+    RESTART_DELAY_S,
+    RESTARTS,
+    TERMINATE_GRACE_S,
+    USER_ERROR_STATUS,
+    Process,
+)
 
 READY_TIMEOUT_S = 30.0
-INTERRUPT_GRACE_S = 6.0  # from SIGINT to SIGTERM
-TERMINATE_GRACE_S = 2.0  # from SIGTERM to SIGKILL
-RESTART_DELAY_S = 1.0
 ERROR_PREFIX = "prophrl: error: "
 LINE_LIMIT = 1 << 20
 PR_SET_PDEATHSIG = 1
