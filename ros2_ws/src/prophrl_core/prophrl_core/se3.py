@@ -3,6 +3,8 @@
 Every function broadcasts over leading axes unless it says otherwise. Metres and radians.
 """
 
+import math
+
 import numpy as np
 
 _SMALL = 1e-8
@@ -21,6 +23,8 @@ def skew(v: np.ndarray) -> np.ndarray:
 def rotvec_to_matrix(rotvec: np.ndarray) -> np.ndarray:
     """Rodrigues' formula: rotation vectors (..., 3) to matrices (..., 3, 3)."""
     rotvec = np.asarray(rotvec, dtype=float)
+    if rotvec.ndim == 1:
+        return _one_rotvec_to_matrix(*rotvec.tolist())
     angle = np.linalg.norm(rotvec, axis=-1)[..., None, None]
     k = skew(rotvec)
     small = angle < _SMALL
@@ -30,9 +34,29 @@ def rotvec_to_matrix(rotvec: np.ndarray) -> np.ndarray:
     return np.eye(3) + a * k + b * (k @ k)
 
 
+def _one_rotvec_to_matrix(x: float, y: float, z: float) -> np.ndarray:
+    """The same for one vector, in plain floats: control loops call it hundreds of times a second."""
+    squared = x * x + y * y + z * z
+    angle = math.sqrt(squared)
+    if angle < _SMALL:
+        a, b = 1.0 - squared / 6.0, 0.5 - squared / 24.0
+    else:
+        a, b = math.sin(angle) / angle, 2.0 * (math.sin(0.5 * angle) / angle) ** 2
+    bxy, bxz, byz = b * x * y, b * x * z, b * y * z
+    return np.array(
+        [
+            [1.0 - b * (y * y + z * z), bxy - a * z, bxz + a * y],
+            [bxy + a * z, 1.0 - b * (x * x + z * z), byz - a * x],
+            [bxz - a * y, byz + a * x, 1.0 - b * (x * x + y * y)],
+        ]
+    )
+
+
 def quat_xyzw(rotation: np.ndarray) -> np.ndarray:
     """Unit quaternions (..., 4), xyzw with w >= 0, of matrices (..., 3, 3) (Shepperd's method)."""
     r = np.asarray(rotation, dtype=float)
+    if r.ndim == 2:
+        return _one_quat_xyzw(r)
     m00, m11, m22 = r[..., 0, 0], r[..., 1, 1], r[..., 2, 2]
     four = np.stack([1 + m00 - m11 - m22, 1 - m00 + m11 - m22, 1 - m00 - m11 + m22, 1 + m00 + m11 + m22], -1)
     best = np.argmax(four, axis=-1)
@@ -50,6 +74,24 @@ def quat_xyzw(rotation: np.ndarray) -> np.ndarray:
     q = np.take_along_axis(rows, best[..., None, None], axis=-2)[..., 0, :]
     q = q / np.linalg.norm(q, axis=-1, keepdims=True)
     return np.where(q[..., 3:] < 0, -q, q)
+
+
+def _one_quat_xyzw(r: np.ndarray) -> np.ndarray:
+    """The same for one matrix, in plain floats."""
+    (m00, m01, m02), (m10, m11, m12), (m20, m21, m22) = r.tolist()
+    four_x, four_y, four_z = 1 + m00 - m11 - m22, 1 - m00 + m11 - m22, 1 - m00 - m11 + m22
+    four_w = 1 + m00 + m11 + m22
+    largest = max(four_x, four_y, four_z, four_w)
+    if largest == four_w:
+        q = (m21 - m12, m02 - m20, m10 - m01, four_w)
+    elif largest == four_x:
+        q = (four_x, m10 + m01, m20 + m02, m21 - m12)
+    elif largest == four_y:
+        q = (m10 + m01, four_y, m21 + m12, m02 - m20)
+    else:
+        q = (m20 + m02, m21 + m12, four_z, m10 - m01)
+    norm = math.sqrt(q[0] * q[0] + q[1] * q[1] + q[2] * q[2] + q[3] * q[3])
+    return np.array(q) / math.copysign(norm, q[3])
 
 
 def matrix_from_quat(quat: np.ndarray) -> np.ndarray:
