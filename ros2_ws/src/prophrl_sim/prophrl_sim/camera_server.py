@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import json
 import math
+import os
 import queue
 import signal
 import socket
@@ -170,7 +171,7 @@ def main() -> None:
 
 def _end_with_parent(stop: threading.Event) -> None:
     """The parent holds the other end of stdin; its end means the parent is gone."""
-    sys.stdin.buffer.read()
+    os.read(sys.stdin.fileno(), 1)
     stop.set()
 
 
