@@ -24,7 +24,6 @@ class TrialsClient(Node):
         for name, default in (("cell_file", ""), ("task_file", ""), ("task", ""), ("trials", 1), ("seed", 0), ("timeout", 0.0)):
             self.declare_parameter(name, default)
         self.client = ActionClient(self, RunTrials, "run_trials")
-        self._ended: set[str] = set()
 
     def goal(self) -> RunTrials.Goal:
         """The request that the parameters describe."""
@@ -34,8 +33,7 @@ class TrialsClient(Node):
     def on_feedback(self, message) -> None:
         """One line per trial, when it has ended."""
         feedback = message.feedback
-        if feedback.outcome and feedback.episode_id not in self._ended:
-            self._ended.add(feedback.episode_id)
+        if feedback.outcome:
             print(f"trial {feedback.trial + 1}: {feedback.outcome} ({feedback.episode_id})", flush=True)
 
 

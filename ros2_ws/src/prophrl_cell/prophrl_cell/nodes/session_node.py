@@ -127,7 +127,7 @@ class SessionNode(ProcessNode):
         self._goal_handle, self._finished = goal, Future()
         config = SessionConfig(request.trials, request.seed, request.timeout or self._task.horizon_seconds)
         self._session = TrialSession(config, functools.partial(new_episode_id, self._task.name), time.monotonic())
-        self._waiting_line = ""
+        self._waiting_line, self._reported = "", 0
         await self._finished
         session, self._session = self._session, None
         results = session.results
@@ -166,10 +166,16 @@ class SessionNode(ProcessNode):
             self._finished.set_result(None)
 
     def _feedback(self, session: TrialSession) -> None:
-        outcome = session.results[-1].outcome if session.results else ""
-        self._goal_handle.publish_feedback(RunTrials.Feedback(
-            trial=session.trial, episode_id=session.episode_id, phase=session.phase.value, outcome=outcome,
-        ))
+        """The trials that have ended since the last feedback, then what is going on now."""
+        for ended in session.results[self._reported :]:
+            self._goal_handle.publish_feedback(RunTrials.Feedback(
+                trial=ended.trial, episode_id=ended.episode_id, phase="stopped", outcome=ended.outcome,
+            ))
+        self._reported = len(session.results)
+        if session.phase.value != "stopped":
+            self._goal_handle.publish_feedback(RunTrials.Feedback(
+                trial=session.trial, episode_id=session.episode_id, phase=session.phase.value,
+            ))
 
     def _carry_out(self, command: GoHome | Emit) -> None:
         if isinstance(command, GoHome):
