@@ -1,5 +1,6 @@
 """Frames of the simulated cameras on the frame link, and scenes reset through the control port."""
 
+import os
 import time
 
 import numpy as np
@@ -83,7 +84,7 @@ def test_a_dead_physics_process_takes_its_renderer_along(cell):
 
 def test_state_in_shared_memory_is_never_torn():
     writer = FrameState.create(1000)
-    reader = FrameState.attach(writer.name)
+    reader = FrameState(os.dup(writer.fd))
     assert reader.read()[0] is None
     for i in range(200):
         writer.write(np.full(1000, float(i)), i * 0.1)

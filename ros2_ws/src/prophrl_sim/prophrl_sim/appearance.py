@@ -7,6 +7,7 @@ import mujoco
 import numpy as np
 
 from prophrl_core import se3
+from prophrl_sim.mjcf_text import geom
 
 # (first colour, second colour, MuJoCo built-in pattern) of the table tops a trial may get
 _TABLE_TOPS = (
@@ -21,16 +22,11 @@ _TABLE_TOPS = (
 
 def appearance_assets(colours: tuple[str, str, str]) -> str:
     """MJCF of textures and materials; ``colours`` are those of the task's objects."""
-    tops = "".join(
-        f'<texture name="table_{i}" type="2d" builtin="{pattern}" rgb1="{a}" rgb2="{b}" mark="random" random="0.02" '
-        f'markrgb="{b}" width="256" height="256"/>'
-        f'<material name="table_{i}" texture="table_{i}" texrepeat="{3 if pattern == "checker" else 1} {3 if pattern == "checker" else 1}" '
-        f'specular="0.1" shininess="0.1"/>'
-        for i, (a, b, pattern) in enumerate(_TABLE_TOPS)
-    )
+    tops = "".join(_table_top(i, *top) for i, top in enumerate(_TABLE_TOPS))
     return f"""
 <asset>
-  <texture name="sky" type="skybox" builtin="gradient" rgb1="0.75 0.78 0.82" rgb2="0.45 0.47 0.50" width="64" height="384"/>
+  <texture name="sky" type="skybox" builtin="gradient" rgb1="0.75 0.78 0.82" rgb2="0.45 0.47 0.50" width="64"
+           height="384"/>
   {tops}
   <material name="floor" rgba="0.42 0.43 0.45 1"/>
   <material name="table_leg" rgba="0.30 0.31 0.33 1"/>
@@ -46,19 +42,29 @@ def appearance_assets(colours: tuple[str, str, str]) -> str:
 </asset>"""
 
 
+def _table_top(i: int, first: str, second: str, pattern: str) -> str:
+    repeat = "3 3" if pattern == "checker" else "1 1"
+    return f"""
+  <texture name="table_{i}" type="2d" builtin="{pattern}" rgb1="{first}" rgb2="{second}" mark="random" random="0.02"
+           markrgb="{second}" width="256" height="256"/>
+  <material name="table_{i}" texture="table_{i}" texrepeat="{repeat}" specular="0.1" shininess="0.1"/>"""
+
+
 def world_surroundings() -> str:
     """MJCF of the table (top at z = 0, robot mounted on it), the floor and two shadowless lights."""
     legs = "".join(
-        f'<geom class="visual" type="box" pos="{x} {y} -0.4" size="0.03 0.03 0.36" material="table_leg"/>'
+        geom("box", "table_leg", [0.03, 0.03, 0.36], [x, y, -0.4])
         for x in (-0.35, 1.05)
         for y in (-0.65, 0.65)
     )
     return f"""
-<light name="key" pos="0.2 -0.8 2.2" dir="0.2 0.4 -1" directional="true" castshadow="false" diffuse="0.45 0.45 0.45" specular="0.2 0.2 0.2"/>
-<light name="fill" pos="1.2 1.0 2.0" dir="-0.4 -0.5 -1" directional="true" castshadow="false" diffuse="0.25 0.25 0.25" specular="0 0 0"/>
+<light name="key" pos="0.2 -0.8 2.2" dir="0.2 0.4 -1" directional="true" castshadow="false"
+       diffuse="0.45 0.45 0.45" specular="0.2 0.2 0.2"/>
+<light name="fill" pos="1.2 1.0 2.0" dir="-0.4 -0.5 -1" directional="true" castshadow="false"
+       diffuse="0.25 0.25 0.25" specular="0 0 0"/>
 <geom class="visual" name="floor" type="plane" pos="0 0 -0.76" size="4 4 0.1" material="floor"/>
-<geom name="table" type="box" pos="0.35 0 -0.02" size="0.8 0.75 0.02" material="table_0" contype="1" conaffinity="7"
-      friction="0.7 0.005 0.0001" solref="0.008 1" group="1"/>
+<geom name="table" type="box" pos="0.35 0 -0.02" size="0.8 0.75 0.02" material="table_0" contype="1"
+      conaffinity="7" friction="0.7 0.005 0.0001" solref="0.008 1" group="1"/>
 {legs}"""
 
 
@@ -91,7 +97,8 @@ class Appearance:
         m.geom_matid[self.table_geom] = self.tops[rng.integers(len(self.tops))] if r.table_top else self.tops[0]
         m.light_dir[:] = self.nominal_light_dir + r.light * rng.uniform(-0.4, 0.4, self.nominal_light_dir.shape)
         m.light_dir[:] /= np.linalg.norm(m.light_dir, axis=1, keepdims=True)
-        m.light_diffuse[:] = self.nominal_light_diffuse * (1 + r.light * rng.uniform(-0.35, 0.35, (len(m.light_diffuse), 1)))
+        strength = 1 + r.light * rng.uniform(-0.35, 0.35, (m.nlight, 1))
+        m.light_diffuse[:] = self.nominal_light_diffuse * strength
         m.mat_rgba[:] = self.nominal_mat_rgba
         for material in self.object_materials:
             m.mat_rgba[material, :3] = _shifted(self.nominal_mat_rgba[material, :3], r.colour, rng)
@@ -106,4 +113,5 @@ def _shifted(rgb: np.ndarray, amount: float, rng: np.random.Generator) -> np.nda
     """A colour with hue moved by up to 0.04 turns and brightness by up to 20 %, scaled by ``amount``."""
     h, s, v = colorsys.rgb_to_hsv(*rgb)
     dh, ds, dv = amount * rng.uniform(-1, 1, 3)
-    return np.array(colorsys.hsv_to_rgb((h + 0.04 * dh) % 1.0, np.clip(s * (1 + 0.15 * ds), 0, 1), np.clip(v * (1 + 0.2 * dv), 0, 1)))
+    s, v = np.clip([s * (1 + 0.15 * ds), v * (1 + 0.2 * dv)], 0, 1)
+    return np.array(colorsys.hsv_to_rgb((h + 0.04 * dh) % 1.0, s, v))

@@ -162,7 +162,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     threading.Thread(target=_end_with_parent, args=(stop,), daemon=True).start()
-    state = FrameState.attach(arguments.state)
+    state = FrameState(int(arguments.state))
     try:
         serve(load_cell(arguments.cell), arguments.task, arguments.host, state, stop)
     finally:

@@ -8,7 +8,7 @@ import dataclasses
 import numpy as np
 
 from prophrl_core import se3
-from prophrl_sim.mjcf_text import numbers
+from prophrl_sim.mjcf_text import geom, numbers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,10 +36,10 @@ def gripper_body(T_tool0_tcp: np.ndarray, g: GripperGeometry = GripperGeometry()
   <inertial pos="0 0 {palm * 0.55!r}" mass="{g.body_mass!r}" diaginertia="0.0012 0.0010 0.0006"/>
   <site name="flange" size="0.002" rgba="0 0 0 0"/>
   <site name="tcp" pos="{numbers(T_tool0_tcp[:3, 3])}" quat="{numbers(quat)}" size="0.002" rgba="0 0 0 0"/>
-  <geom class="visual" type="cylinder" fromto="0 0 0 0 0 0.014" size="0.0375" material="gripper_metal"/>
-  <geom class="visual" type="capsule" fromto="0 0 0.03 0 0 0.055" size="0.034" material="gripper_black"/>
-  <geom class="robot_contact" name="palm" type="box" pos="0 0 {palm - 0.021!r}" size="0.031 0.045 0.021" material="gripper_black"/>
-  <geom class="visual" type="box" pos="0 0 {palm - 0.03!r}" size="0.0315 0.03 0.006" material="gripper_metal"/>
+  {geom("cylinder", "gripper_metal", [0.0375], fromto=[0, 0, 0, 0, 0, 0.014])}
+  {geom("capsule", "gripper_black", [0.034], fromto=[0, 0, 0.03, 0, 0, 0.055])}
+  {geom("box", "gripper_black", [0.031, 0.045, 0.021], [0, 0, palm - 0.021], cls="robot_contact", name="palm")}
+  {geom("box", "gripper_metal", [0.0315, 0.03, 0.006], [0, 0, palm - 0.03])}
   {_finger("left", 1.0, tcp_z, g)}
   {_finger("right", -1.0, tcp_z, g)}
 </body>"""
@@ -52,23 +52,31 @@ def _finger(side: str, sign: float, tcp_z: float, g: GripperGeometry) -> str:
     pad_z = tcp_z - 0.55 * g.pad_length + g.pad_length / 2
     link_top = g.body_end - 0.004
     half_link = (pad_top + g.pad_length - link_top) / 2
+    link_z = link_top + half_link
+    pad_size = [g.pad_width / 2, g.pad_thickness / 2, g.pad_length / 2]
+    link_size = [g.pad_width / 2 - 0.002, 0.005, half_link]
+    knuckle_size = [g.pad_width / 2 + 0.003, 0.009, 0.016]
     return f"""
   <body name="finger_{side}" gravcomp="1">
     <inertial pos="0 {outer!r} {pad_z!r}" mass="{g.finger_mass!r}" diaginertia="1e-4 1e-4 3e-5"/>
-    <joint name="finger_{side}" type="slide" axis="0 {sign!r} 0" range="0 {g.stroke / 2!r}" damping="8" armature="0.05"/>
-    <geom class="robot_contact" name="finger_{side}" type="box" pos="0 {outer!r} {link_top + half_link!r}"
-          size="{g.pad_width / 2 - 0.002!r} 0.005 {half_link!r}" material="gripper_metal"/>
-    <geom class="visual" type="box" pos="0 {outer!r} {link_top + 0.012!r}" size="{g.pad_width / 2 + 0.003!r} 0.009 0.016"
-          material="gripper_black"/>
-    <geom class="pad" name="pad_{side}" type="box" pos="0 {inner!r} {pad_z!r}"
-          size="{g.pad_width / 2!r} {g.pad_thickness / 2!r} {g.pad_length / 2!r}" material="gripper_pad"/>
+    <joint name="finger_{side}" type="slide" axis="0 {sign!r} 0" range="0 {g.stroke / 2!r}" damping="8"
+           armature="0.05"/>
+    {geom("box", "gripper_metal", link_size, [0, outer, link_z], cls="robot_contact", name=f"finger_{side}")}
+    {geom("box", "gripper_black", knuckle_size, [0, outer, link_top + 0.012])}
+    {geom("box", "gripper_pad", pad_size, [0, inner, pad_z], cls="pad", name=f"pad_{side}")}
   </body>"""
 
 
 def gripper_actuation(g: GripperGeometry = GripperGeometry()) -> str:
     """Tendon (length = opening, m), the coupling of the fingers, one position servo, pad defaults."""
     return f"""
-<tendon><fixed name="opening"><joint joint="finger_left" coef="1"/><joint joint="finger_right" coef="1"/></fixed></tendon>
-<equality><joint joint1="finger_left" joint2="finger_right" polycoef="0 1 0 0 0" solref="0.004 1" solimp="0.95 0.99 0.001"/></equality>
-<actuator><position name="gripper" tendon="opening" kp="{g.servo_stiffness!r}" kv="120"
-  ctrlrange="-0.01 {g.stroke!r}" forcerange="-100 100"/></actuator>"""
+<tendon>
+  <fixed name="opening"><joint joint="finger_left" coef="1"/><joint joint="finger_right" coef="1"/></fixed>
+</tendon>
+<equality>
+  <joint joint1="finger_left" joint2="finger_right" polycoef="0 1 0 0 0" solref="0.004 1" solimp="0.95 0.99 0.001"/>
+</equality>
+<actuator>
+  <position name="gripper" tendon="opening" kp="{g.servo_stiffness!r}" kv="120" ctrlrange="-0.01 {g.stroke!r}"
+            forcerange="-100 100"/>
+</actuator>"""

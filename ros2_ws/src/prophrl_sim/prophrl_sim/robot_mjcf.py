@@ -8,7 +8,7 @@ import numpy as np
 
 from prophrl_core import se3
 from prophrl_core.ur_kinematics import JOINT_NAMES, URModel
-from prophrl_sim.mjcf_text import numbers
+from prophrl_sim.mjcf_text import geom, numbers
 
 _STIFFNESS = (6000.0, 6000.0, 6000.0, 3000.0, 3000.0, 3000.0)
 
@@ -27,20 +27,22 @@ def fixed_part(model: URModel, i: int) -> np.ndarray:
 def robot_body(model: URModel, tool: str) -> str:
     """Nested bodies of the arm at the world origin, with ``tool`` (MJCF text) inside the tool0 frame."""
     T_5_6 = fixed_part(model, 5)
-    inner = f'<body name="tool0" pos="{numbers(T_5_6[:3, 3])}" quat="{numbers(_wxyz(T_5_6[:3, :3]))}">{tool}</body>'
+    quat = numbers(_wxyz(T_5_6[:3, :3]))
+    inner = f'<body name="tool0" pos="{numbers(T_5_6[:3, 3])}" quat="{quat}">{tool}</body>'
     looks = _link_looks(model)
     for i in reversed(range(6)):
         parent = np.eye(4) if i == 0 else fixed_part(model, i - 1)
+        limits = numbers(model.position_limits[:, i])
         inner = f"""
 <body name="link_{i + 1}" pos="{numbers(parent[:3, 3])}" quat="{numbers(_wxyz(parent[:3, :3]))}" gravcomp="1">
   {_inertial(model, i)}
-  <joint name="{JOINT_NAMES[i]}" axis="0 0 1" range="{numbers(model.position_limits[:, i])}" armature="0.1" damping="1"/>
+  <joint name="{JOINT_NAMES[i]}" axis="0 0 1" range="{limits}" armature="0.1" damping="1"/>
   {looks[i]}
   {inner}
 </body>"""
-    base = f"""
-<geom class="visual" type="cylinder" fromto="0 0 0 0 0 0.02" size="{model.d[0] * 0.5!r}" material="ur_joint"/>
-<geom class="visual" type="cylinder" fromto="0 0 0.02 0 0 {model.d[0] * 0.42!r}" size="{model.d[0] * 0.36!r}" material="ur_grey"/>"""
+    foot = model.d[0]
+    base = geom("cylinder", "ur_joint", [0.5 * foot], fromto=[0, 0, 0, 0, 0, 0.02])
+    base += geom("cylinder", "ur_grey", [0.36 * foot], fromto=[0, 0, 0.02, 0, 0, 0.42 * foot])
     return base + inner
 
 
@@ -69,24 +71,21 @@ def _link_looks(model: URModel) -> list[str]:
     upper, fore = 0.92 * model.d[3], 0.26 * model.d[3]  # the two arm tubes, offset along joints 2 and 3
     a2, a3, d4, d5, d6 = model.a[1], model.a[2], model.d[3], model.d[4], model.d[5]
 
-    def tube(p, q, r, material="ur_grey", cls="visual"):
-        return f'<geom class="{cls}" type="capsule" fromto="{numbers([*p, *q])}" size="{r!r}" material="{material}"/>'
+    def tube(p, q, r):
+        return geom("capsule", "ur_grey", [r], fromto=[*p, *q], cls="robot_contact")
 
-    def barrel(p, q, r, material="ur_grey"):
-        return f'<geom class="visual" type="cylinder" fromto="{numbers([*p, *q])}" size="{r!r}" material="{material}"/>'
+    def barrel(low, high, r, material="ur_grey"):
+        return geom("cylinder", material, [r], fromto=[0, 0, low, 0, 0, high])
 
-    def housing(low, high, r):
-        """A joint housing along z with a blue cap on its far end."""
-        cap = high + 0.012 if high > low else high - 0.012
-        return barrel((0, 0, low), (0, 0, high), r) + barrel((0, 0, high), (0, 0, cap), 0.92 * r, "ur_cap")
+    def housing(low, high, r, cap):
+        """A joint housing along z with a blue cap, ``cap`` thick, on its far end."""
+        return barrel(low, high, r) + barrel(high, high + cap, 0.92 * r, "ur_cap")
 
     return [
-        barrel((0, 0, 0.45 * size), (0, 0, size + r1 * 0.6), r1) + barrel((0, 0, size + r1 * 0.6), (0, 0, size + r1 * 0.66), 0.9 * r1, "ur_cap"),
-        housing(-0.3 * upper, upper + 0.75 * r1, r1)
-        + tube((0, 0, upper), (a2, 0, upper), 0.75 * r1, cls="robot_contact"),
-        barrel((0, 0, fore - r2), (0, 0, upper + r2), r2) + barrel((0, 0, upper + r2), (0, 0, upper + r2 + 0.012), 0.92 * r2, "ur_cap")
-        + tube((0, 0, fore), (a3, 0, fore), 0.75 * r2, cls="robot_contact"),
-        housing(fore, d4 + 0.8 * r3, r3),
-        housing(0.0, d5 + 0.8 * r3, r3),
-        barrel((0, 0, 0), (0, 0, d6), 0.9 * r3) + barrel((0, 0, d6 - 0.012), (0, 0, d6 - 0.002), 0.93 * r3, "ur_joint"),
+        housing(0.45 * size, size + 0.6 * r1, r1, 0.06 * r1),
+        housing(-0.3 * upper, upper + 0.75 * r1, r1, 0.012) + tube((0, 0, upper), (a2, 0, upper), 0.75 * r1),
+        housing(fore - r2, upper + r2, r2, 0.012) + tube((0, 0, fore), (a3, 0, fore), 0.75 * r2),
+        housing(fore, d4 + 0.8 * r3, r3, 0.012),
+        housing(0.0, d5 + 0.8 * r3, r3, 0.012),
+        barrel(0, d6, 0.9 * r3) + barrel(d6 - 0.012, d6 - 0.002, 0.93 * r3, "ur_joint"),
     ]

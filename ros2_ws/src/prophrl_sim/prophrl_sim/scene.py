@@ -25,7 +25,9 @@ _OPTICAL_TO_MUJOCO = np.diag([1.0, -1.0, -1.0])
 _DEFAULTS = """
 <default>
   <default class="visual"><geom contype="0" conaffinity="0" group="1" mass="0"/></default>
-  <default class="robot_contact"><geom contype="2" conaffinity="1" group="1" mass="0" friction="0.6 0.005 0.0001"/></default>
+  <default class="robot_contact">
+    <geom contype="2" conaffinity="1" group="1" mass="0" friction="0.6 0.005 0.0001"/>
+  </default>
   <default class="pad"><geom contype="2" conaffinity="5" group="1" mass="0" condim="4" priority="1"
     friction="{friction!r} 0.01 0.0001" solimp="0.95 0.99 0.001" solref="0.008 1"/></default>
   <default class="object"><geom contype="1" conaffinity="3" group="1" mass="0" condim="4" friction="0.7 0.005 0.0001"

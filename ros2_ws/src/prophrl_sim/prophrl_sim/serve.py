@@ -64,8 +64,11 @@ class SimulatedCell:
     def _start_renderer(self) -> None:
         cell_name, task_name = self._files
         command = [sys.executable, "-m", "prophrl_sim.camera_server", "--cell", cell_name, "--task", task_name]
-        command += ["--host", self.host, "--state", self._frame_state.name]
-        self._renderer = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+        command += ["--host", self.host, "--state", str(self._frame_state.fd)]
+        self._renderer = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
+            pass_fds=[self._frame_state.fd],
+        )
         if self._renderer.stdout.readline().strip() != b"ready":
             raise UserError(
                 f"simulated cell: the renderer did not start (exit status {self._renderer.wait(10)}); "

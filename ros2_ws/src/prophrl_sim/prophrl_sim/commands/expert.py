@@ -14,9 +14,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", default="grasp_bottle", help="task description, by name or path")
     parser.add_argument("--cell", default="sim", help="cell description, by name or path")
     parser.add_argument("--n", type=int, default=100, help="trials (default %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="trial i starts from scene seed SEED + i (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="trial i starts from scene SEED + i (default %(default)s)")
     parser.add_argument("--human", action="store_true", help="demonstrate like a person: biased aim, tremor, pauses")
-    parser.add_argument("--processes", type=int, default=0, help="processes to share the trials (default: one per core)")
+    parser.add_argument("--processes", type=int, default=0, help="processes that share the trials (0: one per core)")
     parser.add_argument("--json", metavar="FILE", help="write the figures there")
     parser.add_argument("--video", metavar="DIR", help="write an mp4 of each of the first trials there")
     parser.add_argument("--videos", type=int, default=4, help="how many, with --video (default %(default)s)")
@@ -72,7 +72,8 @@ def run(arguments: argparse.Namespace) -> int:
     for trial in play_episodes(functools.partial(play, human=arguments.human), seeds, cell, task, processes):
         trials.append(trial)
         succeeded = sum(t.success for t in trials)
-        _show_progress(f"{task.name}: {len(trials)}/{arguments.n} trials, {succeeded} succeeded", len(trials), arguments.n)
+        line = f"{task.name}: {len(trials)}/{arguments.n} trials, {succeeded} succeeded"
+        _show_progress(line, len(trials), arguments.n)
     name = f"sim.expert.{task.name}.success" if not arguments.human else f"sim.expert_human.{task.name}.success"
     figure = success_figure(name, succeeded, len(trials), arguments.seed)
     _print_table(task.name, trials, figure, time.perf_counter() - started)
@@ -94,9 +95,10 @@ def _show_progress(line: str, done: int, total: int) -> None:
 def _print_table(task: str, trials: list[Trial], figure, wall_seconds: float) -> None:
     seconds = sorted(t.seconds for t in trials)
     failed = ", ".join(str(t.seed) for t in trials if not t.success) or "none"
+    interval = f"{100 * figure.low:.1f} to {100 * figure.high:.1f}"
     rows = [
         ("task", task),
-        ("success", f"{100 * figure.value:.1f} %  (95 % interval {100 * figure.low:.1f} to {100 * figure.high:.1f}, n = {figure.n})"),
+        ("success", f"{100 * figure.value:.1f} %  (95 % interval {interval}, n = {figure.n})"),
         ("trial, simulated", f"median {seconds[len(seconds) // 2]:.1f} s, longest {seconds[-1]:.1f} s"),
         ("speed", f"{sum(seconds) / wall_seconds:.1f} x real time over all processes"),
         ("failed seeds", failed),

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from prophrl_sim.mjcf_text import geom, numbers
 from prophrl_sim.tasks.task_scene import TaskScene
 
 
@@ -19,12 +20,13 @@ class GraspBottle(TaskScene):
         return f"""
 <body name="bottle">
   <freejoint name="bottle_free"/>
-  <inertial pos="0 0 {0.45 * body!r}" mass="{spec.mass!r}" diaginertia="{transverse!r} {transverse!r} {axial!r}"/>
-  <geom class="object" type="cylinder" pos="0 0 {body / 2!r}" size="{r!r} {body / 2!r}" material="object_main"/>
-  <geom class="visual" type="cylinder" pos="0 0 {0.42 * body!r}" size="{r + 0.0006!r} {0.22 * body!r}" material="object_second"/>
-  <geom class="visual" type="ellipsoid" pos="0 0 {body!r}" size="{r!r} {r!r} {0.6 * neck!r}" material="object_main"/>
-  <geom class="object" type="cylinder" pos="0 0 {body + neck / 2!r}" size="{0.46 * r!r} {neck / 2!r}" material="object_main"/>
-  <geom class="visual" type="cylinder" pos="0 0 {height - cap / 2 + 0.0005!r}" size="{0.54 * r!r} {cap / 2!r}" material="object_third"/>
+  <inertial pos="0 0 {0.45 * body!r}" mass="{spec.mass!r}"
+            diaginertia="{numbers([transverse, transverse, axial])}"/>
+  {geom("cylinder", "object_main", [r, body / 2], [0, 0, body / 2], cls="object")}
+  {geom("cylinder", "object_second", [r + 0.0006, 0.22 * body], [0, 0, 0.42 * body])}
+  {geom("ellipsoid", "object_main", [r, r, 0.6 * neck], [0, 0, body])}
+  {geom("cylinder", "object_main", [0.46 * r, neck / 2], [0, 0, body + neck / 2], cls="object")}
+  {geom("cylinder", "object_third", [0.54 * r, cap / 2], [0, 0, height - cap / 2 + 0.0005])}
 </body>"""
 
     def place(self, rng: np.random.Generator) -> None:

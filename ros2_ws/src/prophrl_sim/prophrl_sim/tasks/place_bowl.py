@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from prophrl_sim.mjcf_text import numbers
+from prophrl_sim.mjcf_text import geom, numbers
 from prophrl_sim.tasks.task_scene import TaskScene
 
 WALL = 0.005  # m thick
@@ -28,20 +28,24 @@ class PlaceBowl(TaskScene):
         middle = (rim + foot) / 2
         half_width = middle * math.tan(math.pi / FACETS) + 0.001
         walls = "".join(
-            f'<geom class="object" type="box" size="{numbers([WALL / 2, half_width, height / 2])}" material="object_main" '
-            f'pos="{numbers([middle * np.cos(a), middle * np.sin(a), height / 2])}" quat="{numbers(_facet_quat(a))}"/>'
+            geom(
+                "box", "object_main", [WALL / 2, half_width, height / 2],
+                [middle * np.cos(a), middle * np.sin(a), height / 2],
+                cls="object", quat=numbers(_facet_quat(a)),
+            )
             for a in np.arange(FACETS) * 2 * math.pi / FACETS
         )
         across = bowl.mass * (rim * rim / 4 + height * height / 8)
         return f"""
 <body name="plate">
-  <geom class="visual" type="cylinder" size="{reach!r} 0.001" material="object_third"/>
-  <geom class="visual" type="cylinder" size="{0.9 * reach!r} 0.0015" material="object_second"/>
+  {geom("cylinder", "object_third", [reach, 0.001])}
+  {geom("cylinder", "object_second", [0.9 * reach, 0.0015])}
 </body>
 <body name="bowl">
   <freejoint name="bowl_free"/>
-  <inertial pos="0 0 {0.35 * height!r}" mass="{bowl.mass!r}" diaginertia="{across!r} {across!r} {bowl.mass * rim * rim / 2!r}"/>
-  <geom class="object" type="cylinder" pos="0 0 0.003" size="{foot!r} 0.003" material="object_main"/>
+  <inertial pos="0 0 {0.35 * height!r}" mass="{bowl.mass!r}"
+            diaginertia="{numbers([across, across, bowl.mass * rim * rim / 2])}"/>
+  {geom("cylinder", "object_main", [foot, 0.003], [0, 0, 0.003], cls="object")}
   {walls}
 </body>"""
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from prophrl_sim.mjcf_text import geom
 from prophrl_sim.tasks.task_scene import TaskScene
 
 
@@ -20,13 +21,13 @@ class PlaceCube(TaskScene):
         inertia = cube.mass * cube.size[0] ** 2 / 6
         return f"""
 <body name="pad">
-  <geom class="visual" type="box" size="{reach!r} {reach!r} 0.001" material="object_second"/>
-  <geom class="visual" type="box" size="{0.55 * reach!r} {0.55 * reach!r} 0.0014" material="object_third"/>
+  {geom("box", "object_second", [reach, reach, 0.001])}
+  {geom("box", "object_third", [0.55 * reach, 0.55 * reach, 0.0014])}
 </body>
 <body name="cube">
   <freejoint name="cube_free"/>
   <inertial pos="0 0 0" mass="{cube.mass!r}" diaginertia="{inertia!r} {inertia!r} {inertia!r}"/>
-  <geom class="object" type="box" size="{half!r} {half!r} {half!r}" material="object_main"/>
+  {geom("box", "object_main", [half, half, half], cls="object")}
 </body>"""
 
     def place(self, rng: np.random.Generator) -> None:

@@ -3,6 +3,7 @@
 import mujoco
 import numpy as np
 
+from prophrl_sim.mjcf_text import geom, numbers
 from prophrl_sim.tasks.task_scene import TaskScene
 
 COUNT = 7  # vertices along each edge
@@ -28,18 +29,22 @@ class PulloutTissue(TaskScene):
         edge = tissue.size[0]
         top = 2 * z
         wall = 0.003
+        lid = y / 2 - 0.006  # half depth of the lid on either side of the slot
+        walls = [
+            *(([side * (x - wall), 0, z], [wall, y, z]) for side in (1, -1)),
+            *(([0, side * (y - wall), z], [x, wall, z]) for side in (1, -1)),
+            *(([0, side * (y / 2 + 0.006), top - wall], [x, lid, wall]) for side in (1, -1)),
+        ]
+        shell = "".join(geom("box", "object_main", size, pos, cls="object") for pos, size in walls)
+        spacing = numbers([edge / (COUNT - 1), edge / (COUNT - 1), 0.01])
         return f"""
 <body name="box">
-  <geom class="object" type="box" pos="{x - wall!r} 0 {z!r}" size="{wall!r} {y!r} {z!r}" material="object_main"/>
-  <geom class="object" type="box" pos="{wall - x!r} 0 {z!r}" size="{wall!r} {y!r} {z!r}" material="object_main"/>
-  <geom class="object" type="box" pos="0 {y - wall!r} {z!r}" size="{x!r} {wall!r} {z!r}" material="object_main"/>
-  <geom class="object" type="box" pos="0 {wall - y!r} {z!r}" size="{x!r} {wall!r} {z!r}" material="object_main"/>
-  <geom class="object" type="box" pos="0 {y / 2 + 0.006!r} {top - wall!r}" size="{x!r} {y / 2 - 0.006!r} {wall!r}" material="object_main"/>
-  <geom class="object" type="box" pos="0 {-y / 2 - 0.006!r} {top - wall!r}" size="{x!r} {y / 2 - 0.006!r} {wall!r}" material="object_main"/>
-  <geom class="visual" type="box" pos="0 {y + 0.0006!r} {z!r}" size="{0.6 * x!r} 0.0005 {0.4 * z!r}" material="object_third"/>
-  <geom class="visual" type="box" pos="{x + 0.0006!r} 0 {z!r}" size="0.0005 {0.6 * y!r} {0.4 * z!r}" material="object_third"/>
-  <flexcomp name="tissue" type="grid" dim="2" count="{COUNT} {COUNT} 1" spacing="{edge / (COUNT - 1)!r} {edge / (COUNT - 1)!r} 0.01"
-            pos="0 0 {top + STICKS_OUT - edge / 2!r}" euler="1.5707963267948966 0 0" radius="0.0012" mass="{tissue.mass!r}" material="object_second">
+  {shell}
+  {geom("box", "object_third", [0.6 * x, 0.0005, 0.4 * z], [0, y + 0.0006, z])}
+  {geom("box", "object_third", [0.0005, 0.6 * y, 0.4 * z], [x + 0.0006, 0, z])}
+  <flexcomp name="tissue" type="grid" dim="2" count="{COUNT} {COUNT} 1" spacing="{spacing}" radius="0.0012"
+            pos="0 0 {top + STICKS_OUT - edge / 2!r}" euler="1.5707963267948966 0 0" mass="{tissue.mass!r}"
+            material="object_second">
     <edge equality="true"/>
     <contact contype="4" conaffinity="0" selfcollide="none" condim="4" friction="1.1 0.01 0.0001" solref="0.008 1"/>
   </flexcomp>
@@ -47,7 +52,8 @@ class PulloutTissue(TaskScene):
 
     def sections(self) -> str:
         held = "".join(
-            f'<connect name="held_{i}" body1="{self._vertex(i, COUNT - 1)}" body2="world" anchor="0 0 0"/>' for i in range(COUNT)
+            f'<connect name="held_{i}" body1="{self._vertex(i, COUNT - 1)}" body2="world" anchor="0 0 0"/>'
+            for i in range(COUNT)
         )
         return f"<equality>{held}</equality>"
 
