@@ -2,75 +2,21 @@
 
 import dataclasses
 import socket
-import threading
 import time
 
 import numpy as np
 import pytest
+from frame_server import MODEL, FrameServer
 from prophrl_cell.camera import librealsense
 from prophrl_cell.camera.capture import CaptureLoop
 from prophrl_cell.camera.injected import InjectedSource
 from prophrl_cell.camera.open_source import source_for
 from prophrl_cell.camera.realsense import RecordingSource, SerialSource, StreamConfig
 from prophrl_cell.camera.stream_health import StallConfig
-from prophrl_core import frame_link
-from prophrl_core.camera import CameraModel
 from prophrl_core.cell import CameraSpec
 from prophrl_core.errors import UserError
 
-MODEL = CameraModel(320, 240, 300.0, 301.0, 160.5, 119.5, (0.01, -0.02, 0.001, 0.002, 0.0))
 RATE = 60
-
-
-class FrameServer:
-    """Serves numbered frames on loopback; frame n is coloured n and n + 1000 mm deep."""
-
-    def __init__(self, depth: bool = True):
-        self.depth, self.paused, self.skip = depth, threading.Event(), set()
-        self.connections = 0
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._accept, daemon=True)]
-        self._threads[0].start()
-
-    def _accept(self):
-        while not self._stop.is_set():
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            self._threads.append(threading.Thread(target=self._serve, args=(connection,), daemon=True))
-            self._threads[-1].start()
-
-    def _serve(self, connection):
-        frame_link.read_line(connection)
-        connection.sendall(frame_link.CameraInfoLine("front", "SIM1", MODEL, RATE, self.depth).encode())
-        started = time.monotonic()
-        for number in range(1, 100_000):
-            time.sleep(max(0.0, started + number / RATE - time.monotonic()))
-            if self._stop.is_set():
-                connection.close()
-                return
-            if self.paused.is_set() or number in self.skip:
-                continue
-            stamp_ms = 5e6 + number * 1e3 / RATE
-            colour = np.full((MODEL.height, MODEL.width, 3), number % 256, np.uint8)
-            depth = np.full((MODEL.height, MODEL.width), number + 1000, np.uint16)
-            try:
-                if self.depth:
-                    frame_link.send_frame(connection, frame_link.Frame(frame_link.DEPTH, number, stamp_ms, depth))
-                frame_link.send_frame(connection, frame_link.Frame(frame_link.COLOUR, number, stamp_ms, colour))
-            except OSError:
-                return
-
-    def close(self):
-        self._stop.set()
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for thread in self._threads:
-            thread.join(5)
 
 
 @pytest.fixture

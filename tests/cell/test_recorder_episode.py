@@ -48,9 +48,9 @@ def joint_state(stamp_ns, positions):
 
 def scene(number):
     """A picture with soft gradients and one sharp square that moves with ``number``."""
-    y, x = np.mgrid[:480, :640]
-    image = np.stack([x * 255 // 640, y * 255 // 480, np.full_like(x, 90)], -1).astype(np.uint8)
-    image[100:140, 10 * number : 10 * number + 40] = (250, 240, 20)
+    y, x = np.mgrid[:240, :320]
+    image = np.stack([x * 255 // 320, y * 255 // 240, np.full_like(x, 90)], -1).astype(np.uint8)
+    image[100:120, 5 * number : 5 * number + 20] = (250, 240, 20)
     return image
 
 
@@ -60,7 +60,7 @@ def record_24_frames(recorder, episode, with_depth=True):
         now_ns = int((episode.started + i / 30) * 1e9)
         recorder.put(COLOUR, now_ns, image_message(now_ns, "camera_front", "rgb8", scene(i % 50)))
         if with_depth:
-            depth = np.full((480, 640), 700 + i, np.uint16)
+            depth = np.full((240, 320), 700 + i, np.uint16)
             recorder.put(DEPTH, now_ns, image_message(now_ns, "camera_front", "16UC1", depth))
         recorder.put("/joint_states", now_ns, joint_state(now_ns, np.arange(6) + i))
     recorder.end(episode.started + 0.8, "success", "held for 1 s", "ada")
@@ -130,7 +130,7 @@ def test_latched_state_opens_every_bag_and_late_begins_lose_nothing(tmp_path):
 
 
 def test_what_does_not_fit_the_queue_is_counted_and_images_go_first(tmp_path):
-    recorder = recorder_for(tmp_path, RecorderSpec(min_free_bytes=0), queue_bytes=4_000_000)
+    recorder = recorder_for(tmp_path, RecorderSpec(min_free_bytes=0), queue_bytes=1_000_000)
     episode = meta()
     with recorder._wake:  # the writer thread is held off: a disk that stands still
         image = image_message(1, "camera_front", "rgb8", scene(0))
@@ -243,7 +243,7 @@ def test_image_wire_form_equals_what_rosbags_writes():
     pixels = scene(3)
     types = STORE.types
     header = types["std_msgs/msg/Header"](types["builtin_interfaces/msg/Time"](5, 7), "camera_front")
-    message = types["sensor_msgs/msg/Image"](header, 480, 640, "rgb8", 0, 1920, pixels.ravel())
+    message = types["sensor_msgs/msg/Image"](header, 240, 320, "rgb8", 0, 960, pixels.ravel())
     wire = bytes(STORE.serialize_cdr(message, "sensor_msgs/msg/Image"))
     assert image_message(5_000_000_007, "camera_front", "rgb8", pixels) == wire
     view = read_image(wire)

@@ -163,9 +163,14 @@ class EpisodeRecorder:
         if writer is None:
             self.state = RecorderState(fault=self._stopped_early)
             return
+        if not writer.closed:
+            try:
+                writer.close_bag()
+            except OSError as error:
+                writer.abandon()
+                self._stopped_early = f"writing failed: {error.strerror or error}"
         if self._stopped_early:
             reason = "; ".join(filter(None, (reason, f"recording stopped early: {self._stopped_early}")))
-        writer.close_bag()
         meta = dataclasses.replace(
             writer.meta, ended=ended, outcome=outcome, reason=reason, operator=operator,
             streams=writer.summaries(self._writing_refused),

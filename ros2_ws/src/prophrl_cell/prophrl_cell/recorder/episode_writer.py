@@ -3,9 +3,11 @@
 import dataclasses
 import os
 import pathlib
+import shutil
 
 from prophrl_core.cell import RecorderSpec
 from prophrl_core.episode import PARTIAL_SUFFIX, EpisodeMeta, StreamSummary, write_meta
+from prophrl_core.errors import UserError
 
 from prophrl_cell.recorder import bag_metadata
 from prophrl_cell.recorder.image_packing import pack_image
@@ -50,12 +52,23 @@ class EpisodeWriter:
         self._quality = spec.jpeg_quality
         self.folder = root / (meta.episode_id + PARTIAL_SUFFIX)
         self.folder.mkdir(parents=True)
+        self._file_name = f"{meta.episode_id}.mcap"
+        self._streams: dict[str, _Stream] = {}
+        self._start_ns, self._end_ns, self._flushed_ns = int(meta.started * 1e9), int(meta.started * 1e9), 0
+        self.closed = False  # no more messages
+        self.whole = False  # and the bag is complete
+        try:
+            self._open(topics)
+        except (OSError, UserError):
+            shutil.rmtree(self.folder)
+            raise
+
+    def _open(self, topics: tuple[RecordedTopic, ...]) -> None:
         self._reserve = self.folder / RESERVE_NAME
         with self._reserve.open("wb") as reserve:
             os.posix_fallocate(reserve.fileno(), 0, RESERVE_BYTES)
-        self._file_name = f"{meta.episode_id}.mcap"
+        write_meta(self.folder, self.meta)
         self._mcap = McapWriter(self.folder / self._file_name)
-        self._streams: dict[str, _Stream] = {}
         for topic in topics:
             definition = load_definition(topic.stored_type)
             qos = bag_metadata.qos_yaml(topic.reliable, topic.transient, topic.depth)
@@ -64,9 +77,6 @@ class EpisodeWriter:
                 {"offered_qos_profiles": qos, "topic_type_hash": definition.type_hash},
             )
             self._streams[topic.topic] = _Stream(channel, topic, definition.type_hash, qos)
-        self._start_ns, self._end_ns, self._flushed_ns = int(meta.started * 1e9), int(meta.started * 1e9), 0
-        self.closed = False
-        write_meta(self.folder, meta)
 
     @property
     def bytes_written(self) -> int:
@@ -124,11 +134,16 @@ class EpisodeWriter:
         information = bag_metadata.bag_information(self._file_name, topics, self._start_ns, self._end_ns, custom)
         self._mcap.finish(bag_metadata.embedded(information))
         bag_metadata.write_bag_metadata(self.folder, information)
+        self.whole = True
 
     def finish(self, meta: EpisodeMeta) -> pathlib.Path:
-        """Close the bag, write the final ``episode.json`` and give the folder its name; returns it."""
-        self.close_bag()
+        """Write the final ``episode.json`` and give the folder its name; returns it.
+
+        A bag that could not be completed keeps its partial name, for repair.
+        """
         write_meta(self.folder, meta)
+        if not self.whole:
+            return self.folder
         final = self._root / meta.episode_id
         self.folder.rename(final)
         directory = os.open(self._root, os.O_RDONLY)
@@ -140,6 +155,5 @@ class EpisodeWriter:
 
     def abandon(self) -> None:
         """Leave the partial folder as it is, for repair."""
-        if not self.closed:
-            self.closed = True
-            self._mcap.abandon()
+        self.closed = True
+        self._mcap.abandon()

@@ -132,11 +132,13 @@ class McapWriter:
         self._append(record(DATA_END, struct.pack("<I", 0)))
         self._append(self._summary(indexes))
         os.fsync(self._fd)
-        os.close(self._fd)
+        self.abandon()
 
     def abandon(self) -> None:
-        """Close without a summary; what is on disk can be repaired."""
-        os.close(self._fd)
+        """Close as it is; without ``finish`` before, the file lacks its summary and can be repaired."""
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = -1
 
     def _write_chunk(self, chunk: _Chunk) -> None:
         raw = b"".join(chunk.parts)
