@@ -109,7 +109,8 @@ def _mjcf(cell: CellSpec, task_scene: TaskScene) -> str:
   <option timestep="{PHYSICS_PERIOD}" integrator="{task_scene.integrator}" cone="elliptic" impratio="10"/>
   <size memory="32M"/>
   <visual>
-    <global offwidth="{width}" offheight="{height}"/><quality numslices="20" numstacks="10" offsamples="0" shadowsize="0"/>
+    <global offwidth="{width}" offheight="{height}"/>
+    <quality numslices="20" numstacks="10" offsamples="0" shadowsize="0"/>
     <map znear="0.02" zfar="12"/><headlight ambient="0.35 0.35 0.35" diffuse="0.15 0.15 0.15" specular="0 0 0"/>
   </visual>
   <statistic extent="1" center="0.5 0 0.3"/>

@@ -6,6 +6,7 @@
 import argparse
 import contextlib
 import gc
+import itertools
 import os
 import pathlib
 import signal
@@ -135,8 +136,9 @@ class SimulatedCell:
         from prophrl_sim.control_port import number, trace_reply
 
         since = time.monotonic() - number(message, "seconds", 10.0, 0.0, 60.0)
-        commands = [row for row in self.controller.rtde.trace if row[0] >= since]
-        return trace_reply(commands, [row for row in self.controller.motion_trace if row[0] >= since])
+        traces = (self.controller.rtde.trace, self.controller.motion_trace)
+        recent = [list(itertools.takewhile(lambda row: row[0] >= since, reversed(trace)))[::-1] for trace in traces]
+        return trace_reply(*recent)
 
     def _quit(self, message: dict) -> dict:
         self.loop.running = False

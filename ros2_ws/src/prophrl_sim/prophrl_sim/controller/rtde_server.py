@@ -32,6 +32,12 @@ class RtdeClient:
         self.divisor = 1
         self.started = False
         self.owned: set[str] = set()
+        self.last_data_size = 0
+
+    @property
+    def wanted_bytes(self) -> int:
+        """How much to read at once: the rest of a package like the last, so that each gets its own arrival time."""
+        return max(1, self.last_data_size - len(self.buffer)) if self.last_data_size else rtde.MAX_PACKAGE
 
 
 class RtdeServer(Service):
@@ -74,8 +80,9 @@ class RtdeServer(Service):
         self._announce()
 
     def received(self, connection: Connection) -> None:
+        client = connection.client
         try:
-            data, ancillary, _, _ = connection.sock.recvmsg(rtde.MAX_PACKAGE, 64)
+            data, ancillary, _, _ = connection.sock.recvmsg(client.wanted_bytes, 64)
         except BlockingIOError:
             return
         except OSError:
@@ -84,9 +91,10 @@ class RtdeServer(Service):
             connection.close()
             return
         self._arrival = _arrival_time(ancillary)
-        connection.client.buffer += data
+        client.buffer += data
         try:
-            for kind, payload in rtde.split_packages(connection.client.buffer):
+            for kind, payload in rtde.split_packages(client.buffer):
+                client.last_data_size = len(payload) + 3 if kind == rtde.DATA_PACKAGE else 0
                 self._answers[kind](connection, payload)
         except rtde.ProtocolError:
             connection.close()
