@@ -87,7 +87,7 @@ def test_out_of_the_workspace_is_clamped_at_the_wall():
     heights = np.array([ENVELOPE.tcp(q)[2, 3] for q in path[::5]])
     assert heights.min() >= CELL.envelope.workspace_min[2] - 1e-6
     assert heights[-1] == pytest.approx(CELL.envelope.workspace_min[2], abs=1e-4)
-    assert any(s.clamped for s in motion.executed)
+    assert any(s.clamped for s in motion.executed) and motion.resting
 
 
 def test_a_limit_in_stop_on_brakes_to_rest():

@@ -23,6 +23,7 @@ COMMANDS = {
     "train sft": "prophrl_training.commands.sft",
     "eval policy": "prophrl_training.commands.eval_policy",
     "bench control": "prophrl_bringup.bench.control",
+    "bench faults": "prophrl_bringup.bench.faults",
     "bench inference": "prophrl_bringup.bench.inference",
     "bench cameras": "prophrl_bringup.bench.cameras",
     "bench agreement": "prophrl_bringup.bench.agreement",

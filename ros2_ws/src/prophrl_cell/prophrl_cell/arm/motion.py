@@ -16,6 +16,8 @@ from prophrl_core import action
 from prophrl_core.chunk_schedule import Chunk, ChunkSchedule, Setpoint
 from prophrl_core.target_history import TargetHistory
 
+_AT_REST = 1e-4  # rad/s
+
 
 class Doing(enum.Enum):
     """What ``step`` is doing."""
@@ -141,8 +143,7 @@ class Motion:
         if joint_clamps:
             self._cartesian.place(self._envelope.tcp(q_new), self._period)
         self.T = self._cartesian.T
-        end = self._schedule.end_time()
-        if t >= end and not clamps:
+        if t >= self._schedule.end_time() and np.max(np.abs(self._joints.qd)) < _AT_REST:
             self._finish_step(t)
             self._schedule.hold(self.T, self.openness)
             self.doing = Doing.HOLDING

@@ -63,7 +63,7 @@ class ArmSupervisor:
         """The present state record; while no process serves, one that says so and why."""
         record = self._memory.state.read() if self._process is not None else None
         if record is None:
-            record = np.zeros((), shared_state.STATE)
+            record = np.zeros(1, shared_state.STATE)[0]
             record["mode"] = Mode.STARTING if self._process is not None else Mode.DISCONNECTED
             record["reason"] = self._reason.encode()
             record["openness"] = self._openness

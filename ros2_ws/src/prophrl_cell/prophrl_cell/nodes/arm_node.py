@@ -159,12 +159,17 @@ class ArmNode(ProcessNode):
         if key == self._status_key and now - self._status_at < _STATUS_S:
             return
         if key != self._status_key:
-            line = f"arm {Mode(key[0]).name}" + (f": {key[1].decode()}" if key[1] else "")
-            (self.get_logger().warning if key[1] else self.get_logger().info)(line)
+            self._log_state(Mode(key[0]), key[1].decode())
         self._status_at, self._status_key = now, key
         message = convert.status(state, self._periods.percentiles_ms(), self._supervisor.restarts)
         message.header.stamp = self.get_clock().now().to_msg()
         self._status.publish(message)
+
+    def _log_state(self, mode: Mode, reason: str) -> None:
+        if reason:
+            self.get_logger().warning(f"arm {mode.name}: {reason}")
+        else:
+            self.get_logger().info(f"arm {mode.name}")
 
     def _on_chunk(self, message: ActionChunk) -> None:
         steps, dims = int(message.steps), int(message.dims)

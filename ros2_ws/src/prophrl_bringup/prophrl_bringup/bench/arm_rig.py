@@ -1,0 +1,145 @@
+"""A simulated cell and a real arm_node on an address and ROS domain of their own, with a client beside them."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import yaml
+from prophrl_core.config_path import find_config
+from prophrl_core.errors import UserError
+from prophrl_sim.control_client import ControlClient
+
+from prophrl_bringup import environment
+from prophrl_bringup.bench.arm_client import ArmClient
+
+_READY_LIMIT_S, _STOP_LIMIT_S = 60.0, 8.0
+
+
+def write_cell(folder: Path, ip: str, cameras: bool = False, **changes) -> Path:
+    """The simulated cell's description moved to ``ip``; ``changes`` replace fields, as in ``robot__model="ur20"``."""
+    data = yaml.safe_load(find_config("cells", "sim").read_text(encoding="utf-8"))
+    data["robot"]["ip"] = ip
+    data["cameras"] = [camera | {"host": ip} for camera in data["cameras"]] if cameras else []
+    for name, value in changes.items():
+        section, field = name.split("__")
+        data.setdefault(section, {})[field] = value
+    path = folder / f"cell-{ip}-{len(list(folder.iterdir()))}.yaml"
+    path.write_text(yaml.safe_dump(data))
+    return path
+
+
+class Program:
+    """A running command in a group of its own; its output goes to ``log``."""
+
+    def __init__(self, command: list, log: Path, variables: dict[str, str]):
+        self.log = log
+        with log.open("wb") as out:
+            self.popen = subprocess.Popen(
+                [str(word) for word in command], env=variables, stdin=subprocess.DEVNULL, stdout=out,
+                stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+
+    def output(self) -> str:
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+    def wait_for(self, text: str, limit: float = _READY_LIMIT_S) -> None:
+        """Wait until ``text`` is in the output; UserError when the program ends or takes too long."""
+        end = time.monotonic() + limit
+        while text not in self.output():
+            if self.popen.poll() is not None or time.monotonic() > end:
+                raise UserError(f"expected {text!r} from {self.log.stem}, got: {self.output()[-400:] or 'nothing'}")
+            time.sleep(0.02)
+
+    def stop(self) -> int:
+        """Interrupt it, kill its group after a bounded wait; the exit status."""
+        if self.popen.poll() is None:
+            self.popen.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.popen.wait(_STOP_LIMIT_S)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.popen.pid, signal.SIGKILL)
+        return self.popen.wait()
+
+
+class ArmRig:
+    """Context manager; ``control`` is the simulator's control port, ``client`` the arm's ROS client.
+
+    ``simulated`` holds changes of the simulator's cell only, for a robot that is not the one described.
+    """
+
+    def __init__(self, folder: Path, ip: str, domain: int, cameras: bool = False, simulated: dict | None = None, **changes):
+        self.ip, self._folder, self._domain = ip, folder, domain
+        self.cell_file = write_cell(folder, ip, cameras, **changes)
+        self._simulated = write_cell(folder, ip, cameras, **(changes | simulated)) if simulated else self.cell_file
+        self._programs: list[Program] = []
+        self.variables = dict(os.environ) | environment.unset_defaults() | {"ROS_DOMAIN_ID": str(domain)}
+
+    def __enter__(self) -> "ArmRig":
+        try:
+            self.simulator = self.start("prophrl_sim.serve", "--cell", self._simulated, "--task", "grasp_bottle")
+            self.simulator.wait_for("ready on")
+            self.control = ControlClient(self.ip)
+            self.client = ArmClient(self._domain)
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(self, *exc) -> None:
+        self.client.close()
+        self.control.close()
+        self._stop()
+
+    def _stop(self) -> None:
+        for program in reversed(self._programs):
+            program.stop()
+
+    def start(self, module: str, *arguments) -> Program:
+        """Start ``python -m module``."""
+        log = self._folder / f"{module.rsplit('.', 1)[-1]}-{len(self._programs)}.log"
+        self._programs.append(Program([sys.executable, "-m", module, *arguments], log, self.variables))
+        return self._programs[-1]
+
+    def start_arm(self, **parameters) -> Program:
+        """Start arm_node on this cell."""
+        values = {"cell_file": self.cell_file, "task_file": "grasp_bottle"} | parameters
+        words = [word for name, value in values.items() for word in ("-p", f"{name}:={value}")]
+        self.arm = self.start("prophrl_cell.nodes.arm_node", "--ros-args", *words)
+        return self.arm
+
+    def fault(self, kind: str, **content) -> None:
+        """Inject a fault through the control port."""
+        self.control.request("fault", kind=kind, **content)
+
+    def joints(self) -> np.ndarray:
+        """The true joint positions (6,)."""
+        return np.array(self.control.request("state")["q"])
+
+    def stop_time(self, injected: float, limit: float = 15.0, quiet: float = 0.3, speed: float = 0.01) -> float:
+        """Seconds from monotonic time ``injected`` until the true joints have come to rest, for ``quiet`` s at least.
+
+        At rest means below ``speed`` rad/s in differences of true positions over host time, so that a simulator
+        whose physics is frozen is not taken for a moving arm.
+        """
+        last_moving, (t_0, q_0) = injected, (time.monotonic(), self.joints())
+        while time.monotonic() - last_moving < quiet + 0.05:
+            self.client.spin(0.01)
+            t, q = time.monotonic(), self.joints()
+            if np.abs(q - q_0).max() / (t - t_0) > speed:
+                last_moving = t
+            t_0, q_0 = t, q
+            if t - injected > limit:
+                raise UserError(f"expected the arm at rest within {limit:.0f} s of the fault; it still moves")
+        return max(0.0, last_moving - injected)
+
+    def arm_process(self) -> int:
+        """Process id of the RTDE process that arm_node supervises."""
+        children = Path(f"/proc/{self.arm.popen.pid}/task/{self.arm.popen.pid}/children").read_text().split()
+        if not children:
+            raise UserError("expected a running RTDE process under arm_node, found none")
+        return int(children[0])

@@ -1,0 +1,145 @@
+"""``prophrl bench faults --json F``: how long the arm keeps moving after each fault, seen from the simulator's truth.
+
+A real arm_node with its RTDE process follows chunks to and fro; a fault is injected; the clock stops when the true
+joints have come to rest. Afterwards the operator's part is played, and the arm must follow chunks again.
+"""
+
+import argparse
+import dataclasses
+import os
+import signal
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from prophrl_core.errors import UserError
+from prophrl_core.figures import Figure, write_figures
+
+HELP = "time to a standstill after each fault, and recovery"
+
+
+@dataclasses.dataclass(frozen=True)
+class Scenario:
+    """One fault: what is injected, the states it may show, and whether the operator's word is needed afterwards."""
+
+    name: str
+    kind: str
+    content: dict
+    states: tuple[str, ...]
+    resume: bool = True
+    limit: float = 1.0  # s within which the arm has to rest
+
+
+# A frozen controller takes its own motion up again when it thaws, until the braking commands in its buffer arrive.
+SCENARIOS = (
+    Scenario("stream_100ms", "silence", {"seconds": 0.1}, ("READY", "HOLD"), resume=False),
+    Scenario("stream_1s", "silence", {"seconds": 1.0}, ("HOLD",)),
+    Scenario("stream_5s", "silence", {"seconds": 5.0}, ("HOLD", "DISCONNECTED", "STARTING")),
+    Scenario("controller_100ms", "stall", {"seconds": 0.1}, ("READY", "HOLD"), resume=False),
+    Scenario("controller_1s", "stall", {"seconds": 1.0}, ("HOLD",), limit=2.0),
+    Scenario("controller_5s", "stall", {"seconds": 5.0}, ("HOLD", "DISCONNECTED", "STARTING"), limit=6.5),
+    Scenario("controller_killed", "kill", {"seconds": 3.0}, ("DISCONNECTED",)),
+    Scenario("socket_closed", "kill", {"seconds": 0.2}, ("DISCONNECTED",)),
+    Scenario("protective_stop", "protective_stop", {}, ("PROTECTIVE_STOP",)),
+    Scenario("protective_stop_program_playing", "protective_stop", {"keep_program": True}, ("PROTECTIVE_STOP",)),
+    Scenario("emergency_stop", "estop", {"seconds": 2.0}, ("EMERGENCY_STOP",)),
+    Scenario("power_off", "power_off", {}, ("FAULT",)),
+    Scenario("arm_process_killed", "SIGKILL", {}, ("DISCONNECTED",)),
+    Scenario("arm_process_hung", "SIGSTOP", {}, ("DISCONNECTED",)),
+    Scenario("policy_killed", "quiet", {}, ("READY",), resume=False, limit=3.0),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What a fault did: ``stop_time`` s; the arm's states since, as (name, reason)."""
+
+    stop_time: float
+    states: list[tuple[str, str]]
+
+
+def mode_name(mode: int) -> str:
+    """ArmStatus.MODE_* as a word."""
+    from prophrl_cell.arm.shared_state import Mode
+
+    return Mode(mode).name
+
+
+def run_scenario(rig, scenario: Scenario) -> Outcome:
+    """Move, inject, wait for rest and for the state. Leaves the arm as the fault left it. UserError when it does not rest."""
+    client = rig.client
+    policy = rig.start("prophrl_bringup.bench.chunk_source") if scenario.kind == "quiet" else None
+    if policy is None:
+        client.sway_until(time.monotonic() + 1.7)
+    else:
+        client.until(lambda: _moving(rig), "motion under the chunk source")
+        client.spin(1.0)
+    seen = len(client.statuses)
+    injected = time.monotonic()
+    if policy is not None:
+        policy.popen.kill()
+    elif scenario.kind.startswith("SIG"):
+        os.kill(rig.arm_process(), getattr(signal, scenario.kind))
+    else:
+        rig.fault(scenario.kind, **scenario.content)
+    stop_time = rig.stop_time(injected, quiet=max(0.5, scenario.content.get("seconds", 0.0) + 0.5))
+    client.until(
+        lambda: any(mode_name(m) in scenario.states for m, _ in client.statuses[seen:]),
+        f"{' or '.join(scenario.states)} after {scenario.name}",
+    )
+    return Outcome(stop_time, [(mode_name(m), reason) for m, reason in client.statuses[seen:]])
+
+
+def recover(rig, scenario: Scenario) -> None:
+    """The operator's part, then proof that the arm follows chunks again. UserError when it does not."""
+    from prophrl_interfaces.msg import ArmStatus
+
+    client = rig.client
+    client.spin(scenario.content.get("seconds", 0.0))
+    if scenario.resume:
+        before = rig.joints()
+        client.sway_until(time.monotonic() + 0.5)
+        if np.abs(rig.joints() - before).max() > 0.01:
+            raise UserError(f"{scenario.name}: expected the arm to wait for the operator's resume, it moved")
+    client.recover()
+    client.home()
+    client.start_episode()
+    client.sway_until(time.monotonic() + 1.0)
+    client.until(lambda: _moving(rig), f"motion after {scenario.name}", 10.0)
+    client.stop_episode()
+    client.until_mode(ArmStatus.MODE_READY)
+
+
+def _moving(rig) -> bool:
+    return float(np.abs(rig.control.request("state")["qd"]).max()) > 0.05
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--n", type=int, default=5, help="times each fault is injected (default 5)")
+    parser.add_argument("--only", default="", help="name of one fault")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from prophrl_bringup.bench.arm_rig import ArmRig
+
+    chosen = [s for s in SCENARIOS if arguments.only in ("", s.name)]
+    if not chosen:
+        raise UserError(f"--only: expected one of {', '.join(s.name for s in SCENARIOS)}, got {arguments.only!r}")
+    figures = []
+    with tempfile.TemporaryDirectory(prefix="prophrl-bench-") as folder, ArmRig(Path(folder), "127.66.0.1", 98) as rig:
+        rig.start_arm()
+        for scenario in chosen:
+            times = []
+            for _ in range(arguments.n):
+                rig.client.home()
+                rig.client.start_episode()
+                times.append(run_scenario(rig, scenario).stop_time)
+                recover(rig, scenario)
+            worst, middle = max(times), float(np.median(times))
+            print(f"{scenario.name:<34} at rest after {middle:.3f} s, worst {worst:.3f} s, n = {len(times)}", flush=True)
+            figures.append(Figure(f"fault.{scenario.name}.stop_time", round(middle, 4), "s", len(times), min(times), worst))
+    if arguments.json:
+        write_figures(arguments.json, figures)
+    return 0
