@@ -57,6 +57,22 @@ def test_device_clock_that_starts_over_is_followed_at_once():
     assert not clock.settled
 
 
+def test_device_clock_that_jumps_ahead_is_followed_at_once():
+    clock = ClockMap()
+    for i in range(300):
+        clock.update(3.0 + i / 30, 50.0 + i / 30)
+    assert clock.update(9000.0, 61.0) == pytest.approx(61.0)
+    assert clock.update(9000.1, 61.3) == pytest.approx(61.1)
+
+
+def test_a_slow_stream_settles_by_time():
+    clock = ClockMap()
+    clock.update(0.0, 10.0)
+    assert not clock.settled
+    clock.update(0.7, 10.7)
+    assert clock.settled
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.floats(0.0, 0.2), min_size=2, max_size=400),

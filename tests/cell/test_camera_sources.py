@@ -85,7 +85,7 @@ def test_colour_alone_works(opened):
 def test_capture_counts_losses_survives_a_stall_and_a_lost_server(server):
     server.skip = {40, 41, 55}
     seen = []
-    stall = StallConfig(frames_missing=1, floor_s=0.4, first_backoff_s=0.1, max_backoff_s=0.2)
+    stall = StallConfig(1, floor_s=0.4, first_frame_s=0.4, first_backoff_s=0.1, max_backoff_s=0.2)
     loop = CaptureLoop(
         InjectedSource("front", "127.0.0.1", server.port, True), RATE, lambda f, t, m: seen.append((f.number, t)), stall
     )

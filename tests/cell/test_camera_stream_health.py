@@ -23,14 +23,15 @@ def test_a_counter_that_starts_over_is_a_new_stream_not_a_loss():
 
 
 def test_stall_needs_silence_longer_than_configured():
-    health = StreamHealth(30.0, StallConfig(frames_missing=30, floor_s=0.5))
+    health = StreamHealth(30.0, StallConfig(frames_missing=30, floor_s=0.5, first_frame_s=3.0))
     assert not health.stalled(1e9), "a stream that was never opened cannot stall"
     health.opened(10.0)
-    assert not health.stalled(10.9)
-    assert health.stalled(11.1)
+    assert not health.stalled(12.9)
+    assert health.stalled(13.1), "a device may take longer for its first frame, but not for ever"
     health.saw(1, 11.1, 0.0)
     assert not health.stalled(12.0)
     assert health.silence_s(12.0) == pytest.approx(0.9)
+    assert health.stalled(12.2)
 
 
 def test_rate_and_latency_come_from_the_last_window():

@@ -35,7 +35,7 @@ class CaptureLoop:
     """Owns a source and the one thread that reads it.
 
     ``sink(frames, capture_s, model)`` is called in that thread; ``capture_s`` is the host monotonic
-    time at which the colour image was taken. The first frames after opening only settle the clock map.
+    time at which the colour image was taken. The first frames of a device clock only settle the clock map.
     """
 
     def __init__(self, source: FrameSource, rate_hz: float, sink: FrameSink, stall: StallConfig = StallConfig()):
@@ -84,7 +84,6 @@ class CaptureLoop:
         )
 
     def _opened(self) -> None:
-        self._clock.reset()
         self._health.opened(time.monotonic())
         self._reason = "waiting for the first frame"
 

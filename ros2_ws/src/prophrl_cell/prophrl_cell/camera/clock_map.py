@@ -31,7 +31,8 @@ class ClockMap:
 
     ``offset`` is host minus device (s) at the newest device time, ``drift`` its change per device
     second (bounded by ``max_drift``: crystals are within 100 ppm). The remaining error is the
-    smallest transport delay inside the window, which a latency calibration can subtract.
+    smallest transport delay inside the window, which a latency calibration can subtract. A device clock
+    that jumps back starts the map over; one that jumps forward is a new minimum, and followed at once.
     """
 
     def __init__(
@@ -41,12 +42,14 @@ class ClockMap:
         min_span_for_drift_s: float = 10.0,
         max_drift: float = 5e-4,
         settle_samples: int = 8,
+        settle_s: float = 0.5,
     ):
         self._window_s = window_s
         self._bucket_s = bucket_s
         self._min_span_s = min_span_for_drift_s
         self._max_drift = max_drift
         self._settle_samples = settle_samples
+        self._settle_s = settle_s
         self.reset()
 
     def reset(self) -> None:
@@ -55,13 +58,15 @@ class ClockMap:
         self._bucket_end = 0.0
         self._last_device_s: float | None = None
         self._samples = 0
+        self._first_device_s = 0.0
         self._origin = (0.0, 0.0)
         self.drift = 0.0
 
     @property
     def settled(self) -> bool:
         """Enough frames were seen for the minimum delay to mean something."""
-        return self._samples >= self._settle_samples
+        span_s = self._last_device_s - self._first_device_s if self._samples else 0.0
+        return self._samples >= self._settle_samples or span_s >= self._settle_s
 
     @property
     def offset(self) -> float:
@@ -75,6 +80,8 @@ class ClockMap:
         if self._last_device_s is not None and device_s < self._last_device_s:
             self.reset()
         self._last_device_s = device_s
+        if not self._samples:
+            self._first_device_s = device_s
         self._samples += 1
         point = (device_s, host_s - device_s)
         if not self._buckets or device_s >= self._bucket_end:

@@ -11,6 +11,7 @@ class StallConfig:
 
     frames_missing: float = 10.0  # nominal periods without a frame
     floor_s: float = 0.5
+    first_frame_s: float = 4.0  # a device may take this long to begin
     first_backoff_s: float = 0.5
     max_backoff_s: float = 10.0
 
@@ -24,6 +25,7 @@ class StreamHealth:
 
     def __init__(self, rate_hz: float, config: StallConfig = StallConfig(), window: int = 90):
         self._timeout_s = config.timeout_s(rate_hz)
+        self._first_frame_s = max(self._timeout_s, config.first_frame_s)
         self._arrivals: collections.deque[float] = collections.deque(maxlen=window)
         self._latencies: collections.deque[float] = collections.deque(maxlen=window)
         self._last_number: int | None = None
@@ -52,7 +54,8 @@ class StreamHealth:
 
     def stalled(self, now_s: float) -> bool:
         """No frame for longer than the configured silence."""
-        return self._last_seen_s is not None and now_s - self._last_seen_s > self._timeout_s
+        limit_s = self._first_frame_s if self._last_number is None else self._timeout_s
+        return self._last_seen_s is not None and now_s - self._last_seen_s > limit_s
 
     def silence_s(self, now_s: float) -> float:
         """Seconds since the last frame (or since opening)."""

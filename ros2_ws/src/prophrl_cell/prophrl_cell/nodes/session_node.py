@@ -51,6 +51,7 @@ class SessionNode(ProcessNode):
         super().__init__("session_node")
         self.declare_parameter("task_file", "")
         self._session: TrialSession | None = None
+        self._busy = False  # from accepting a goal to its result
         self._entities: list = []
 
     def setup(self) -> None:
@@ -109,7 +110,7 @@ class SessionNode(ProcessNode):
         self._health.heard(f"camera {status.name}", status.streaming, status.reason, time.monotonic())
 
     def _goal(self, request: RunTrials.Goal) -> GoalResponse:
-        if self._session is not None:
+        if self._busy:
             refusal = "a session is already running; cancel it first"
         elif request.task not in ("", self._task.name):
             refusal = f"expected task {self._task.name}, got {request.task}; start the cell for that task"
@@ -118,6 +119,7 @@ class SessionNode(ProcessNode):
         elif not 0.0 <= request.timeout < 3600.0:
             refusal = f"expected a timeout of 0 to 3600 s, got {request.timeout}"
         else:
+            self._busy = True
             return GoalResponse.ACCEPT
         self.get_logger().error(f"run_trials: {refusal}")
         return GoalResponse.REJECT
@@ -129,7 +131,7 @@ class SessionNode(ProcessNode):
         self._session = TrialSession(config, functools.partial(new_episode_id, self._task.name), time.monotonic())
         self._waiting_line, self._reported = "", 0
         await self._finished
-        session, self._session = self._session, None
+        session, self._session, self._busy = self._session, None, False
         results = session.results
         result = RunTrials.Result(
             trials=len(results), successes=sum(r.outcome == "success" for r in results),
