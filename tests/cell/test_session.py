@@ -205,4 +205,4 @@ def test_health_names_the_first_trouble():
     assert health.trouble(0.5) == "recorder: disk full"
     health.heard("recorder", True, "", 0.5)
     assert health.trouble(0.9) == ""
-    assert health.trouble(2.0) == "arm: silent for 2.0 s; is its node running?"
+    assert health.trouble(2.0) == "arm: silent for more than 1 s; is its node running?"

@@ -31,5 +31,5 @@ class GraphHealth:
             if not report.ok:
                 return f"{node}: {report.line}"
             if now_s - report.received_s > limit_s:
-                return f"{node}: silent for {now_s - report.received_s:.1f} s; is its node running?"
+                return f"{node}: silent for more than {limit_s:g} s; is its node running?"
         return ""
