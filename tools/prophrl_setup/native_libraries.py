@@ -29,6 +29,11 @@ def _library_folder(venv: Path) -> Path:
     return folder
 
 
+def _link(link: Path, target: Path) -> None:
+    link.unlink(missing_ok=True)
+    link.symlink_to(target)
+
+
 def _python_says_yes(venv: Path, code: str, **variables: str) -> bool:
     environment = os.environ | variables | {"LD_LIBRARY_PATH": str(_library_folder(venv)), "_ROS_WHEELS_BOOTSTRAP_COMPLETE": "1"}
     run = subprocess.run([str(venv / "bin" / "python"), "-c", code], env=environment, capture_output=True, timeout=120)
@@ -45,12 +50,11 @@ def ensure_gl(root: Path, venv: Path, ros: Ros, progress: Progress) -> str:
     progress.step("off-screen OpenGL")
     gl = working_gl(venv)
     if gl is None:
-        python_environment.install(root, venv, ros, ["lavavu-osmesa"], progress)
-        carried = sorted(site_packages(venv).rglob("libOSMesa*.so*"))
-        for name in ("libOSMesa.so", "libOSMesa.so.8") if carried else ():
-            link = _library_folder(venv) / name
-            link.unlink(missing_ok=True)
-            link.symlink_to(carried[0])
+        python_environment.install(root, venv, ros, ["--no-deps", "lavavu-osmesa"], progress)
+        for carried in sorted(site_packages(venv).glob("lavavu_osmesa.libs/*.so*")):
+            names = ("libOSMesa.so", "libOSMesa.so.8") if carried.name.startswith("libOSMesa") else (carried.name,)
+            for name in names:
+                _link(_library_folder(venv) / name, carried)
         gl = working_gl(venv)
     if gl is None:
         raise SetupError(
@@ -68,8 +72,6 @@ def ensure_libusb(root: Path, venv: Path, ros: Ros, progress: Progress) -> None:
     python_environment.install(root, venv, ros, ["libusb-package"], progress)
     carried = sorted(site_packages(venv).glob("libusb_package/libusb-1.0.so*"))
     if carried:
-        link = _library_folder(venv) / "libusb-1.0.so.0"
-        link.unlink(missing_ok=True)
-        link.symlink_to(carried[0])
+        _link(_library_folder(venv) / "libusb-1.0.so.0", carried[0])
     if not _python_says_yes(venv, "import pyrealsense2"):
         raise SetupError("pyrealsense2 does not import; run: sudo apt-get install libusb-1.0-0")
