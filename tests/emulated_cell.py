@@ -38,7 +38,7 @@ def done(**result):
 class EmulatedCell:
     """A running ``sim_cell`` on ``ip`` and its control port."""
 
-    def __init__(self, process, ip: str, tmp_path: Path, cameras: bool = False, task: str = "grasp_bottle"):
+    def __init__(self, process, ip: str, tmp_path: Path, cameras: bool = False, gripper: dict | None = None):
         self.ip, self._start, self._clients = ip, process, 0
         cell = yaml.safe_load(Path(find_config("cells", "sim")).read_text())
         cell["robot"]["ip"] = ip
@@ -46,9 +46,10 @@ class EmulatedCell:
             cell["cameras"] = []
         for camera in cell["cameras"]:
             camera["host"] = ip
+        cell["gripper"] |= gripper or {}
         self.file = tmp_path / f"cell-{ip}.yaml"
         self.file.write_text(yaml.safe_dump(cell))
-        command = [sys.executable, "-m", "prophrl_sim.serve", "--cell", self.file, "--task", task]
+        command = [sys.executable, "-m", "prophrl_sim.serve", "--cell", self.file]
         self.process = process(command, name="sim_cell")
         self.process.wait_for(r"ready on")
         self.control = ControlClient(ip)

@@ -21,7 +21,7 @@ class FakeArm:
 
 
 def gripper() -> RobotiqSocket:
-    return RobotiqSocket(select.epoll(), "127.0.0.1", FakeArm())
+    return RobotiqSocket(select.epoll(), "127.0.0.1", 63352, FakeArm())
 
 
 def activated() -> RobotiqSocket:
@@ -87,15 +87,22 @@ def wait(condition, seconds: float = 5.0) -> bool:
     return False
 
 
-def test_both_faces_move_the_fingers_on_the_wire(process, loopback_ip, tmp_path):
+def test_the_socket_moves_the_fingers(process, loopback_ip, tmp_path):
     cell = EmulatedCell(process, loopback_ip, tmp_path)
     with socket.create_connection((cell.ip, 63352)) as sock:
         assert ask(sock, "SET ACT 1") == "ack" and wait(lambda: ask(sock, "GET STA") == "STA 3")
         assert ask(sock, "SET GTO 1 POS 255 SPE 255 FOR 100") == "ack"
         assert wait(lambda: cell.state()["gripper_opening"] < 0.02) and wait(lambda: ask(sock, "GET OBJ") == "OBJ 3")
-    out = cell.run(
-        "io = rtde_io.RTDEIOInterface(IP)\nr = receive()\n"
-        "io.setToolDigitalOut(1, False); io.setToolDigitalOut(0, True)\n"
-        "done(bits=wait(lambda: r.getActualDigitalOutputBits() == 1 << 16))"
-    )
-    assert out["bits"] and wait(lambda: cell.state()["gripper_opening"] > 0.98)
+        ask(sock, "SET POS 0")
+        assert wait(lambda: cell.state()["gripper_opening"] > 0.98) and wait(lambda: ask(sock, "GET POS") == "POS 0")
+
+
+def test_tool_outputs_move_the_fingers(process, loopback_ip, tmp_path):
+    cell = EmulatedCell(process, loopback_ip, tmp_path, gripper={"driver": "tool_output", "open_output": 1, "close_output": 0})
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((cell.ip, 63352), 1.0)
+    out = "io.setToolDigitalOut({off}, False); io.setToolDigitalOut({on}, True)\ntime.sleep(0.1)\ndone(ok=True)"
+    cell.run("io = rtde_io.RTDEIOInterface(IP)\n" + out.format(off=1, on=0))
+    assert wait(lambda: cell.state()["gripper_opening"] < 0.02)
+    cell.run("io = rtde_io.RTDEIOInterface(IP)\n" + out.format(off=0, on=1))
+    assert wait(lambda: cell.state()["gripper_opening"] > 0.98)

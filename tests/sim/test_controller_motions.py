@@ -143,14 +143,20 @@ def test_servo_is_the_shared_filter_and_the_slider_slows_it():
     reference = Reference(HOME, np.zeros(6))
     motion = Servo(reference, MAX_SPEED, PERIOD)
     motion.configure(0.05, 600.0)
-    motion.target = target
+    motion.aim(target)
     for _ in range(100):
         motion.step(reference, PERIOD)
         assert np.array_equal(reference.q, alone.step(target))
-    reference, fast = Reference(HOME, np.zeros(6)), HOME + 2.0
+    reference = Reference(HOME, np.zeros(6))
     slow = Servo(reference, MAX_SPEED, PERIOD)
-    slow.target = fast
+    slow.aim(HOME + 0.5)
     for _ in range(200):
         before = reference.q
         slow.step(reference, PERIOD * 0.25)
         assert np.all(np.abs(reference.q - before) <= 0.25 * MAX_SPEED * PERIOD + 1e-9)
+
+
+@pytest.mark.parametrize("target", [HOME + 0.7, np.full(6, np.nan), np.full(6, 1e300)])
+def test_a_servo_target_must_not_jump(target):
+    with pytest.raises(MotionFault, match="sudden change"):
+        Servo(Reference(HOME, np.zeros(6)), MAX_SPEED, PERIOD).aim(target)

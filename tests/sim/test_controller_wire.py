@@ -146,6 +146,16 @@ done(**out)
     assert "reach" in reason or "sudden change" in reason
 
 
+@pytest.mark.parametrize("value", ["float('nan')", "float('inf')", "1e300"])
+def test_targets_that_are_no_positions_stop_the_arm_where_it_is(cell, value):
+    before = cell.state()["q"]
+    cell.run(f"c = control()\nc.servoJ([{value}] * 6, 0, 0, 0.008, 0.05, 600)\ntime.sleep(0.3)\ndone(ok=True)")
+    state = cell.state()
+    assert state["runtime_state"] in ("STOPPING", "STOPPED")
+    assert max(abs(a - b) for a, b in zip(state["q"], before)) < 0.05
+    assert cell.process.returncode is None
+
+
 def test_one_owner_per_input_register(cell):
     out = cell.run(
         """

@@ -9,6 +9,7 @@ from prophrl_sim.controller.robot_state import RobotMode, SafetyMode
 
 FOREVER = math.inf
 MAX_SECONDS = 3600.0
+RETRY_SECONDS = 0.2  # until ports that are still taken are tried again
 
 
 class FaultError(ValueError):
@@ -57,8 +58,11 @@ class Faults:
         """Take back what has lasted long enough."""
         for kind, until in list(self._until.items()):
             if now >= until:
-                del self._until[kind]
-                _UNDO[kind](self)
+                try:
+                    _UNDO[kind](self)
+                    del self._until[kind]
+                except OSError:
+                    self._until[kind] = now + RETRY_SECONDS
 
     def _stall(self, request: FaultRequest, until: float) -> None:
         self._until["stall"] = until

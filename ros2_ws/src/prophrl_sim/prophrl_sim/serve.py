@@ -40,7 +40,7 @@ class SimulatedCell:
         self.plant = Plant(build(cell, task))
         self.plant.reset(0)
         self.loop = EventLoop(PERIOD)
-        self.controller = Controller(self.loop, host, self.plant, cell.robot.kinematics)
+        self.controller = Controller(self.loop, host, self.plant, cell.robot.kinematics, cell.gripper)
         self._frame_state = FrameState.create(len(self.plant.snapshot()))
         self.faults = Faults(self.controller, self._frame_state.stall_cameras)
         commands = {"reset": self._reset, "status": self._status, "state": self._state, "trace": self._trace, "quit": self._quit}
@@ -77,15 +77,16 @@ class SimulatedCell:
             )
 
     def run(self) -> None:
-        """Real time until SIGINT, SIGTERM or ``quit``."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: setattr(self.loop, "running", False))
+        """Real time until ``stop`` or the command ``quit``."""
         gc.collect()
         gc.freeze()
         gc.disable()
         with contextlib.suppress(PermissionError):
             os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(REALTIME_PRIORITY))
         self.loop.run(self._tick)
+
+    def stop(self) -> None:
+        self.loop.running = False
 
     def _tick(self) -> None:
         now = time.monotonic()
@@ -141,7 +142,7 @@ class SimulatedCell:
         return trace_reply(*recent)
 
     def _quit(self, message: dict) -> dict:
-        self.loop.running = False
+        self.stop()
         return {"ok": True}
 
 
@@ -154,6 +155,8 @@ def run_cell(cell_name: str, task_name: str, host: str | None = None, ready_file
     if not host.startswith("127."):
         raise UserError(f"simulated cell: expected a loopback address (127.x.y.z) to listen on, got {host}")
     simulated = SimulatedCell(cell, task, host, cell_name, task_name)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: simulated.stop())
     try:
         simulated.open()
         print(f"simulated cell {cell.name} ({task.name}) ready on {host}", flush=True)

@@ -47,6 +47,7 @@ class Arm:
     def __init__(self, plant: ArmPlant, model: URModel, state: RobotState):
         self.plant, self.model, self.state = plant, model, state
         self.max_speed = np.array(model.max_speed)
+        self._lowest, self._highest = model.position_limits
         self.kinematics = TcpKinematics(model)
         self.reference = Reference(np.array(plant.q, dtype=float), np.zeros(6))
         self.motion: Motion = Hold()
@@ -83,8 +84,7 @@ class Arm:
         self._force_zero = self.wrench
 
     def within_limits(self, q: np.ndarray) -> bool:
-        low, high = self.model.position_limits
-        return bool(np.all(q >= low) and np.all(q <= high))
+        return bool(np.all((q >= self._lowest) & (q <= self._highest)))
 
     def joints_for(self, pose: list[float], q_near: np.ndarray | None = None) -> np.ndarray | None:
         """Joints of a TCP pose given as a UR vector; None when out of reach."""
@@ -143,7 +143,10 @@ class Arm:
         before = self.reference.q
         try:
             self.idle = self.motion.step(self.reference, PERIOD * scale)
+            if not self.within_limits(self.reference.q):
+                raise MotionFault("a joint reached the end of its range")
         except MotionFault as fault:
+            self.reference.q, self.reference.qd = before, np.zeros(6)
             self.state.protective_stop(str(fault))
             return
         jump = np.abs(self.reference.q - before) / PERIOD

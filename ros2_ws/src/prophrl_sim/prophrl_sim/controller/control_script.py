@@ -4,6 +4,7 @@ The script's main loop and threads are generators advanced once per controller t
 code reads like the program it stands for: a ``yield`` is the script's ``sync()``.
 """
 
+import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -43,8 +44,12 @@ class ControlScriptRole:
         return self.state.registers.input_int[index + self._offset]
 
     def floats_in(self, first: int, count: int = 6) -> list[float]:
+        """Double registers; the program ends when one is not finite, as every function that took it would fail."""
         start = first + self._offset
-        return list(self.state.registers.input_double[start : start + count])
+        values = self.state.registers.input_double[start : start + count]
+        if not all(map(math.isfinite, values)):
+            raise RuntimeException(f"double registers {first} to {first + count - 1} are not all finite")
+        return values
 
     def int_out(self, index: int, value: int) -> None:
         self.state.registers.set_output_int(index + self._offset, value)
@@ -141,7 +146,7 @@ class ControlScriptRole:
         while True:
             time, lookahead, gain = self._servo_arguments
             motion.configure(lookahead, gain)
-            motion.target = self._servo_target
+            motion.aim(self._servo_target)
             for _ in range(max(1, round(min(time, 1.0) / PERIOD))):
                 yield
 

@@ -3,6 +3,7 @@
 import time
 from collections import deque
 
+from prophrl_core.cell import GripperSpec
 from prophrl_core.ur_models import URModel
 from prophrl_sim.controller.arm import PERIOD, Arm, ArmPlant
 from prophrl_sim.controller.control_script import ControlScriptRole
@@ -10,12 +11,13 @@ from prophrl_sim.controller.dashboard import Dashboard
 from prophrl_sim.controller.event_loop import EventLoop
 from prophrl_sim.controller.motions import MotionFault
 from prophrl_sim.controller.outputs import OutputFields
-from prophrl_sim.controller.robot_state import RobotState, StateTiming
+from prophrl_sim.controller.robot_state import RobotState
 from prophrl_sim.controller.robotiq_socket import RobotiqSocket
 from prophrl_sim.controller.rtde_server import RtdeServer
 from prophrl_sim.controller.script_functions import RuntimeException
 from prophrl_sim.controller.script_port import SCRIPT_PORTS, ScriptPort
 from prophrl_sim.controller.straight_program import StraightProgram
+from prophrl_sim.controller.tool_output_gripper import ToolOutputGripper
 from prophrl_sim.controller.urscript import ControlScript, ScriptError, parse_program
 
 _TRACE_TICKS = 60 * 500
@@ -25,16 +27,20 @@ _WATCHDOG_OFF = 0.0
 class Controller:
     """One controller on the address ``host``, driving ``plant`` as an arm of ``model``."""
 
-    def __init__(self, loop: EventLoop, host: str, plant: ArmPlant, model: URModel, timing: StateTiming = StateTiming()):
+    def __init__(self, loop: EventLoop, host: str, plant: ArmPlant, model: URModel, gripper: GripperSpec):
         self.loop = loop
-        self.state = RobotState(timing)
+        self.state = RobotState()
         self.arm = Arm(plant, model, self.state)
         self.outputs = OutputFields(self.state, self.arm)
         self.rtde = RtdeServer(loop.robot, host, self.state, self.outputs.subscribe)
         self.dashboard = Dashboard(loop.robot, host, self.state, model.name.upper())
-        self.gripper = RobotiqSocket(loop.robot, host, self.arm)
         scripts = [ScriptPort(loop.robot, host, port, self.run_program) for port in SCRIPT_PORTS]
-        self.services = [self.rtde, self.dashboard, self.gripper, *scripts]
+        self.services = [self.rtde, self.dashboard, *scripts]
+        if gripper.driver == "robotiq_socket":
+            self.gripper = RobotiqSocket(loop.robot, host, gripper.port, self.arm)
+            self.services.append(self.gripper)
+        else:
+            self.gripper = ToolOutputGripper(gripper, self.arm, self.state)
         loop.services += self.services
         self.program: ControlScriptRole | StraightProgram | None = None
         self.motion_trace: deque[tuple] = deque(maxlen=_TRACE_TICKS)
@@ -42,7 +48,6 @@ class Controller:
         self._watchdog_since = 0.0
         self._watched_register = ""
         self._tick_seconds = 0.0
-        self._tool_outputs = None
 
     def open(self) -> None:
         """Listen on every port. Raises OSError when one is taken; then none is left open."""
@@ -79,7 +84,6 @@ class Controller:
         started = time.monotonic()
         self.state.advance(PERIOD)
         self._run_program()
-        self._follow_tool_outputs()
         self.arm.tick()
         self.gripper.tick()
         self.outputs.refresh(self._tick_seconds)
@@ -97,7 +101,10 @@ class Controller:
             return
         try:
             self.program.tick()
-        except (RuntimeException, ScriptError, MotionFault) as error:
+        except MotionFault as fault:
+            self.state.protective_stop(str(fault))
+            return
+        except (RuntimeException, ScriptError) as error:
             self.stop_program(str(error))
             return
         if self.program.finished:
@@ -121,11 +128,3 @@ class Controller:
             self.program = None
             self._watchdog_hz = _WATCHDOG_OFF
             self.arm.end_program_motion()
-
-    def _follow_tool_outputs(self) -> None:
-        """A gripper on the tool's digital outputs: bit 0 opens, bit 1 closes, on change."""
-        bits = self.state.registers.digital_outputs >> 16 & 3
-        if bits != self._tool_outputs:
-            if self._tool_outputs is not None and bits in (1, 2):
-                self.arm.gripper_target = 1.0 if bits == 1 else 0.0
-            self._tool_outputs = bits

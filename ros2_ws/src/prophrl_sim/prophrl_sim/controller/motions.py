@@ -201,11 +201,20 @@ class SpeedL:
 class Servo:
     """servoj: follow ``target`` (6,) through the filter that the fast environment uses too."""
 
+    MAX_JUMP = 0.6  # rad between consecutive targets
+
     def __init__(self, reference: Reference, max_speed: np.ndarray, period: float):
         self._max_speed, self._period, self._scale = max_speed, period, 1.0
         self._filter = ServoJ(max_speed, period)
         self._filter.reset(reference.q, reference.qd)
         self.target = reference.q.copy()
+
+    def aim(self, target: np.ndarray) -> None:
+        """Take a new target. Raises MotionFault when it is far from the last one, or no number."""
+        jump = np.abs(target - self.target)
+        if not jump.max() <= self.MAX_JUMP:
+            raise MotionFault(f"sudden change in target position of joint {int(jump.argmax())}")
+        self.target = target
 
     def configure(self, lookahead_time: float, gain: float) -> None:
         config = ServoConfig(lookahead_time=min(0.2, max(0.03, lookahead_time)), gain=min(2000.0, max(100.0, gain)))

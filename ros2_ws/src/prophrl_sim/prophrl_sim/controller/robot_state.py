@@ -70,6 +70,8 @@ class Registers:
         self.digital_outputs = 0
 
     def set_output_int(self, index: int, value: int) -> None:
+        """``value`` wraps around as a 32-bit register does."""
+        value = (value + (1 << 31)) % (1 << 32) - (1 << 31)
         self.fields[_OUTPUT_INT[index]] = (value,)
 
     def set_output_double(self, index: int, value: float) -> None:

@@ -1,4 +1,4 @@
-"""The Robotiq gripper's URCap socket, port 63352: ``GET VAR`` and ``SET VAR value ...`` lines.
+"""The Robotiq gripper's URCap socket: ``GET VAR`` and ``SET VAR value ...`` lines.
 
 Registers as in Robotiq's 2F manual: POS and PRE run from 0 open to 255 closed; OBJ 0 moving, 1 stopped while
 opening, 2 stopped while closing, 3 at the requested position; STA 0 reset, 1 activating, 3 active.
@@ -19,8 +19,8 @@ _READ_ONLY = ("PRE", "STA", "OBJ", "FLT", "SID")
 class RobotiqSocket(LineService):
     """The gripper on ``arm``'s plant."""
 
-    def __init__(self, poller: select.epoll, host: str, arm: Arm):
-        super().__init__(poller, host, 63352)
+    def __init__(self, poller: select.epoll, host: str, port: int, arm: Arm):
+        super().__init__(poller, host, port)
         self.arm = arm
         self.registers = dict.fromkeys(_LIMITS, 0) | {"SPE": 255}
         self._activation_left = 0.0

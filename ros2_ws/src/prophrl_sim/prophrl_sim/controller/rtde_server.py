@@ -130,6 +130,8 @@ class RtdeServer(Service):
         connection.send(rtde.package(rtde.GET_URCONTROL_VERSION, struct.pack(">4I", *CONTROLLER_VERSION)))
 
     def _setup_outputs(self, connection: Connection, payload: bytes) -> None:
+        if connection.client.version != 2:
+            raise rtde.ProtocolError("this controller speaks version 2 of the protocol")
         frequency, names = rtde.parse_output_setup(payload)
         types = [rtde.OUTPUT_TYPES.get(name, "NOT_FOUND") for name in names]
         recipe_id = 0

@@ -90,7 +90,7 @@ class StraightProgram:
                 for _ in range(round(min(float(args[0]), 3600.0) / PERIOD)):
                     yield
             elif name in _DIGITAL_SHIFT:
-                bit = 1 << int(args[0]) + _DIGITAL_SHIFT[name]
+                bit = 1 << int(args[0]) % 8 + _DIGITAL_SHIFT[name]
                 word = self.state.registers.digital_outputs
                 self.state.registers.set_digital_outputs(word | bit if args[1] else word & ~bit)
             elif name == "write_output_integer_register":

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, field
 
 MAX_PROGRAM = 1 << 20
+_LARGEST = 1e9
 _OFFSET = re.compile(r"reg_offset_int\s*=\s*(?:#[^\n]*\n)?\s*(\d+)")
 _REALTIME = re.compile(r"if (cmd == \d+(?: or cmd == \d+)+):")
 _PATH = re.compile(r"def exec_move_path\(\):\n(.*?)\n\s*end\b", re.DOTALL)
@@ -104,6 +105,6 @@ def _number(node: ast.expr) -> float:
         return -value if isinstance(node.op, ast.USub) else value
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         return _number(node.left) + _number(node.right)
-    if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
+    if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)) and abs(node.value) < _LARGEST:
         return node.value
     raise ScriptError("expected a number in the program")
