@@ -78,7 +78,12 @@ class RecorderNode(ProcessNode):
         if self._recorder is not None:
             if self._pending_end is not None:
                 self._finish_pending()
-            self._recorder.close()
+            unwritten = self._recorder.close()
+            if unwritten:
+                self.get_logger().error(
+                    f"recorder: stopped while {unwritten} messages waited for the disk; recover the rest of the"
+                    f" episode with: prophrl data repair {self._root}"
+                )
             self._recorder = None
             self.destroy_publisher(self._status)
 
@@ -121,10 +126,12 @@ class RecorderNode(ProcessNode):
         state = self._recorder.state
         if state.fault and (self._last_state is None or state.fault != self._last_state.fault):
             self.get_logger().error(f"recorder: {state.fault}")
+        if state.complaint and not (self._last_state and self._last_state.complaint):
+            self.get_logger().warning(f"recorder: {state.complaint}")
         self._last_state = state
         kind = RecorderStatus.STATE_RECORDING if state.episode_id else RecorderStatus.STATE_IDLE
         status = RecorderStatus(
-            state=RecorderStatus.STATE_FAULT if state.fault else kind, reason=state.fault,
+            state=RecorderStatus.STATE_FAULT if state.fault else kind, reason=state.fault or state.complaint,
             episode_id=state.episode_id, path=state.folder, bytes_written=state.bytes_written,
             disk_free=shutil.disk_usage(self._root).free,
             streams=[

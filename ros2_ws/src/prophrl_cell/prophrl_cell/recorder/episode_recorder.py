@@ -27,11 +27,12 @@ DISK_CHECK_S = 0.5
 
 @dataclasses.dataclass(frozen=True)
 class RecorderState:
-    """A snapshot; ``fault`` is one line, empty when all is well."""
+    """A snapshot; ``fault`` and ``complaint`` (about single messages) are one line, empty when all is well."""
 
     episode_id: str = ""
     folder: str = ""
     fault: str = ""
+    complaint: str = ""
     bytes_written: int = 0
     streams: tuple[StreamSummary, ...] = ()
 
@@ -109,14 +110,15 @@ class EpisodeRecorder:
             self._queue.append(("end", ended, outcome, reason, operator))
             self._wake.notify()
 
-    def close(self, timeout_s: float = 4.0) -> None:
-        """End the thread; an open episode is completed as aborted."""
+    def close(self, timeout_s: float = 4.0) -> int:
+        """End the thread; an open episode is completed as aborted. Returns how many messages were left unwritten."""
         if self._recording:
             self.end(time.time(), "aborted", "the recorder was stopped", "")
         with self._wake:
             self._queue.append(("quit",))
             self._wake.notify()
         self._thread.join(timeout_s)
+        return len(self._queue) if self._thread.is_alive() else 0
 
     def _run(self) -> None:
         while True:
@@ -176,7 +178,9 @@ class EpisodeRecorder:
             streams=writer.summaries(self._writing_refused),
         )
         folder = writer.finish(meta)
-        self.state = RecorderState("", str(folder), self._stopped_early, writer.bytes_written, meta.streams)
+        self.state = RecorderState(
+            "", str(folder), self._stopped_early, writer.complaint, writer.bytes_written, meta.streams
+        )
 
     def _guard_disk(self) -> None:
         now = time.monotonic()
@@ -208,5 +212,5 @@ class EpisodeRecorder:
             return
         self.state = RecorderState(
             self._writer.meta.episode_id, str(self._writer.folder), self._stopped_early,
-            self._writer.bytes_written, self._writer.summaries(self._writing_refused),
+            self._writer.complaint, self._writer.bytes_written, self._writer.summaries(self._writing_refused),
         )

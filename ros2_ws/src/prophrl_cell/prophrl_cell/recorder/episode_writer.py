@@ -55,6 +55,7 @@ class EpisodeWriter:
         self._file_name = f"{meta.episode_id}.mcap"
         self._streams: dict[str, _Stream] = {}
         self._start_ns, self._end_ns, self._flushed_ns = int(meta.started * 1e9), int(meta.started * 1e9), 0
+        self.complaint = ""  # the last message that could not be stored, one line
         self.closed = False  # no more messages
         self.whole = False  # and the bag is complete
         try:
@@ -89,8 +90,9 @@ class EpisodeWriter:
         if stream.recorded.storage != "raw":
             try:
                 message = pack_image(message, stream.recorded.storage, self._quality)
-            except ValueError:
+            except ValueError as error:
                 stream.unpackable += 1
+                self.complaint = f"{stream.unpackable} messages of {topic} are not what they should be: {error}"
                 return
         self._start_ns, self._end_ns = min(self._start_ns, received_ns), max(self._end_ns, received_ns)
         self._mcap.write(stream.channel_id, received_ns, message)
