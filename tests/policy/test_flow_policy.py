@@ -9,7 +9,9 @@ torch = pytest.importorskip("torch")
 
 from prophrl_policy.flow_policy import PolicyInput, flow_matching_loss  # noqa: E402
 from prophrl_policy.instruction import tokenize  # noqa: E402
-from prophrl_policy.small_policy import DATA_DEVIATION, SmallPolicy, SmallPolicyConfig, best_linear_velocity  # noqa: E402
+from prophrl_policy.small_policy import (  # noqa: E402
+    DATA_DEVIATION, SmallPolicy, SmallPolicyConfig, best_linear_velocity, cell_centres, place_loss,
+)
 
 TINY = SmallPolicyConfig(image_size=32, channels=8, keypoints=8, width=32, blocks=2, flow_steps=4)
 
@@ -130,3 +132,44 @@ def test_the_linear_guess_is_the_regression_of_the_target():
         slope = ((eps - x0) * x).mean() / (x * x).mean()
         guess = best_linear_velocity(torch.ones(1, 1, 1), torch.tensor([t]))
         assert float(guess) == pytest.approx(float(slope), abs=0.02)
+
+
+def test_place_loss_is_least_at_the_right_place_and_ignores_the_unknown():
+    x, y = torch.meshgrid(cell_centres(8), cell_centres(8), indexing="xy")
+    goal = torch.tensor([[[0.31, -0.4], [float("nan"), 0.0]]])
+
+    def peaked(place):
+        logits = -20 * ((x - place[0]) ** 2 + (y - place[1]) ** 2)
+        return torch.stack([logits.flatten(), torch.randn(64)]).log_softmax(-1)[None]
+
+    right = place_loss(peaked((0.31, -0.4)), goal)
+    assert torch.isfinite(right)
+    for wrong in ((0.31, 0.4), (-0.31, -0.4), (-0.4, 0.31), (0.8, -0.4)):
+        assert place_loss(peaked(wrong), goal) > right + 0.5
+    assert place_loss(peaked((0.0, 0.0)), torch.full((1, 2, 2), 5.0)) == 0.0
+
+
+def test_keypoints_follow_what_moves_in_the_image():
+    """A network taught one place finds it again somewhere else: expected places are in image coordinates."""
+    policy = SmallPolicy(TINY)
+    optimiser = torch.optim.AdamW(policy.encoder.parameters(), lr=3e-3)
+    generator = torch.Generator().manual_seed(0)
+
+    def dots(n):
+        at = torch.randint(4, 28, (n, 2), generator=generator)
+        image = torch.zeros(n, 32, 32, 3, dtype=torch.uint8)
+        for i, (row, column) in enumerate(at):
+            image[i, row - 1 : row + 2, column - 1 : column + 2] = 255
+        place = (at.flip(-1) + 0.5) / 16 - 1.0
+        return image, torch.stack([place, place], 1)
+
+    for _ in range(150):
+        image, place = dots(16)
+        loss = place_loss(policy.encoder(image)[:, :2], place)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    image, place = dots(64)
+    with torch.no_grad():
+        found = policy.encoder.expected_places(policy.encoder(image))[:, :2]
+    assert (found - place).abs().mean() < 0.1

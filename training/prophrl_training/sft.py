@@ -18,25 +18,27 @@ import torch
 from torch import Tensor
 
 from prophrl_core.errors import UserError
-from prophrl_policy.flow_policy import FlowPolicy, PolicyInput, flow_matching_loss
+from prophrl_policy.flow_policy import PolicyInput, flow_matching_loss
 from prophrl_policy.normalisation import Statistics
+from prophrl_policy.small_policy import SmallPolicy, place_loss
 from prophrl_training.dataset import AugmentationConfig, Batch, ChunkDataset
 
 CHECKPOINT_NAME = "checkpoint.pt"
 CURVE_NAME = "curve.csv"
-CURVE_FIELDS = ("step", "loss", "validation_loss", "learning_rate", "gradient_norm", "seconds")
+CURVE_FIELDS = ("step", "loss", "validation_loss", "place_loss", "learning_rate", "gradient_norm", "seconds")
 
 
 @dataclasses.dataclass(frozen=True)
 class SftConfig:
     """Hyper-parameters of one run."""
 
-    steps: int = 2000
-    batch: int = 64
-    draws: int = 4  # noise draws per observation
+    steps: int = 1500
+    batch: int = 32
+    draws: int = 8  # noise draws per observation
     learning_rate: float = 1e-3
     final_share: float = 0.02  # of the learning rate, at the cosine's end
     warmup: int = 100
+    place_weight: float = 0.05  # of the keypoints' place loss
     weight_decay: float = 1e-2
     gradient_clip: float = 1.0
     ema: float = 0.995
@@ -50,7 +52,7 @@ class SftConfig:
 class Trainer:
     """Weights, their moving average and the optimiser; ``run`` is the loop."""
 
-    def __init__(self, network: FlowPolicy, config: SftConfig, folder: Path, statistics: Statistics) -> None:
+    def __init__(self, network: SmallPolicy, config: SftConfig, folder: Path, statistics: Statistics) -> None:
         self.network, self.config, self.folder = network, config, folder
         self._identity = {"config": repr(config), "statistics": statistics.digest}
         self.average = {name: value.clone() for name, value in network.state_dict().items()}
@@ -67,30 +69,31 @@ class Trainer:
         self._resume()
         started, before = time.monotonic(), self._rows[-1]["seconds"] if self._rows else 0.0
         self.network.train()
-        total, since = 0.0, 0
+        total, total_place, since = 0.0, 0.0, 0
         while self.step < config.steps:
             batch = training.batch(config.batch, config.seed, self.step, config.augmentation)
             rate = learning_rate(config, self.step)
             for group in self._optimiser.param_groups:
                 group["lr"] = rate
-            loss = chunk_loss(self.network, batch, config.draws, _generator(config.seed, self.step))
+            loss, place = losses(self.network, batch, config.draws, _generator(config.seed, self.step))
             self._optimiser.zero_grad(set_to_none=True)
-            loss.backward()
+            (loss + config.place_weight * place).backward()
             norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.gradient_clip)
             if not torch.isfinite(norm):
                 raise UserError(f"sft: the loss is not finite at step {self.step}; lower the learning rate")
             self._optimiser.step()
             self.step += 1
             self._update_average()
-            total, since = total + float(loss.detach()), since + 1
+            total, total_place, since = total + float(loss.detach()), total_place + float(place.detach()), since + 1
             if self.step % config.log_every == 0 or self.step == config.steps:
                 row = {"step": self.step, "loss": total / since, "validation_loss": math.nan, "learning_rate": rate}
+                row |= {"place_loss": total_place / since}
                 row |= {"gradient_norm": float(norm), "seconds": before + time.monotonic() - started}
                 if validation is not None and self.step % config.validate_every == 0:
                     row["validation_loss"] = self.validate(validation)
                 self._rows.append(row)
                 report(row)
-                total, since = 0.0, 0
+                total, total_place, since = 0.0, 0.0, 0
             if self.step % config.checkpoint_every == 0 or self.step == config.steps:
                 self._save()
         return self._rows[-1]
@@ -99,13 +102,13 @@ class Trainer:
     def validate(self, dataset: ChunkDataset, batches: int = 2) -> float:
         """Loss of the averaged weights on fixed batches and fixed noise."""
         network = self.averaged_network()
-        losses = []
+        total = 0.0
         for index in range(batches):
             batch = dataset.batch(128, 0, index, None)
-            losses.append(float(chunk_loss(network, batch, self.config.draws, _generator(0, index))))
-        return sum(losses) / batches
+            total += float(losses(network, batch, self.config.draws, _generator(0, index))[0])
+        return total / batches
 
-    def averaged_network(self) -> FlowPolicy:
+    def averaged_network(self) -> SmallPolicy:
         """A copy of the network with the moving-average weights, in evaluation mode."""
         network = type(self.network)(self.network.config)
         network.load_state_dict(self.average)
@@ -149,17 +152,18 @@ class Trainer:
         self.step, self._rows = state["step"], state["rows"]
 
 
-def chunk_loss(network: FlowPolicy, batch: Batch, draws: int, generator: torch.Generator) -> Tensor:
-    """Mean flow-matching loss of a batch with ``draws`` noise levels per observation, stratified over [0, 1]."""
-    image, proprio, tokens, chunk_BTD = (torch.from_numpy(part) for part in batch)
-    condition = network.condition(PolicyInput(image, proprio, tokens)).repeat_interleave(draws, 0)
+def losses(network: SmallPolicy, batch: Batch, draws: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Flow-matching loss with ``draws`` stratified noise levels per observation, and the keypoints' place loss."""
+    image, proprio, tokens, chunk_BTD, gripper_BE2 = (torch.from_numpy(part) for part in batch)
+    condition, log_probability_BEN = network.encode(PolicyInput(image, proprio, tokens))
     goal_RTD = chunk_BTD.repeat_interleave(draws, 0)
     noise_RTD = torch.randn(goal_RTD.shape, generator=generator)
     rows = len(goal_RTD)
     t_R = (torch.randperm(rows, generator=generator) + torch.rand(rows, generator=generator)) / rows
     t_R11 = t_R[:, None, None]
-    velocity_RTD = network.velocity(condition, (1 - t_R11) * goal_RTD + t_R11 * noise_RTD, t_R)
-    return flow_matching_loss(velocity_RTD, goal_RTD, noise_RTD).mean()
+    x_RTD = (1 - t_R11) * goal_RTD + t_R11 * noise_RTD
+    velocity_RTD = network.velocity(condition.repeat_interleave(draws, 0), x_RTD, t_R)
+    return flow_matching_loss(velocity_RTD, goal_RTD, noise_RTD).mean(), place_loss(log_probability_BEN, gripper_BE2)
 
 
 def learning_rate(config: SftConfig, step: int) -> float:

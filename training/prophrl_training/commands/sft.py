@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cell", default="sim", help="cell name or YAML (default: %(default)s)")
     parser.add_argument("--demos", type=int, default=40, help="demonstrations to learn from (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of demonstrations and training (default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=2000, help="optimiser steps (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=1500, help="optimiser steps (default: %(default)s)")
     parser.add_argument("--out", type=Path, required=True, help="folder of the bundle to write")
     parser.add_argument("--run", type=Path, help="folder for progress (default: runs/sft/<task>-<demos>-<seed>)")
     parser.add_argument("--workers", type=int, default=0, help="processes that collect; 0: one per core")
@@ -43,8 +43,9 @@ def run(args: argparse.Namespace) -> int:
     held_out = _demonstrations(task, cell, "validation", max(1, args.demos // 10), args, folder)
     statistics = Statistics.measure(demonstrations.actions_ND, demonstrations.proprio_NP)
     chunk_steps = task.action.chunk_steps
-    training = ChunkDataset(demonstrations, statistics, chunk_steps)
-    validation = ChunkDataset(held_out, statistics, chunk_steps)
+    seen_by = cell.camera(task.image.camera), task.image
+    training = ChunkDataset(demonstrations, statistics, chunk_steps, *seen_by)
+    validation = ChunkDataset(held_out, statistics, chunk_steps, *seen_by)
 
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
@@ -131,4 +132,4 @@ def _progress(what: str, done: int, total: int) -> None:
 def _report(row: dict[str, float], steps: int) -> None:
     left = row["seconds"] / row["step"] * (steps - row["step"])
     held_out = "" if row["validation_loss"] != row["validation_loss"] else f"  held out {row['validation_loss']:.4f}"
-    print(f"step {row['step']:5d}/{steps}  loss {row['loss']:.4f}{held_out}  {left / 60:.1f} min left", flush=True)
+    print(f"step {row['step']:5d}/{steps}  loss {row['loss']:.4f}  place {row['place_loss']:.3f}{held_out}  {left / 60:.1f} min left", flush=True)

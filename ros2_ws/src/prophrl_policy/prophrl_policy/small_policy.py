@@ -1,7 +1,7 @@
 """The small flow policy: one third-person camera, proprioception, an instruction; 2.4 M weights.
 
 Convolutions find features, a spatial softmax turns each feature map into the place where it is
-strongest (Levine et al. 2016), and a residual MLP predicts the velocity of the whole chunk. Time and
+strongest (Levine et al. 2016; some are taught where grippers close and open), and a residual MLP predicts the velocity of the whole chunk. Time and
 condition modulate each block (adaptive layer norm, zero-initialised as in DiT), so the condition is
 computed once per observation and K velocity evaluations are cheap on a CPU.
 """
@@ -19,6 +19,7 @@ from prophrl_policy import instruction
 from prophrl_policy.flow_policy import FlowPolicy, PolicyInput
 
 DATA_DEVIATION = 0.5  # of normalised actions, about
+GRIPPER_EVENTS = ("first closing", "last opening")  # what the first keypoints are the places of
 
 
 @dataclass(frozen=True)
@@ -31,52 +32,61 @@ class SmallPolicyConfig:
     chunk_steps: int = 20
     flow_steps: int = 8
     channels: int = 48
-    keypoints: int = 48
+    keypoints: int = 32
     token_width: int = 32
     condition_width: int = 256
     width: int = 384
     blocks: int = 3
 
 
-class SpatialSoftmax(nn.Module):
-    """Feature maps ``(B, C, H, W)`` to expected positions in [-1, 1] and peak strengths ``(B, 3 C)``."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        y, x = torch.meshgrid(torch.linspace(-1, 1, size), torch.linspace(-1, 1, size), indexing="ij")
-        self.register_buffer("grid_N2", torch.stack([x.reshape(-1), y.reshape(-1)], -1), persistent=False)
-
-    def forward(self, maps_BCHW: Tensor) -> Tensor:
-        logits_BCN = maps_BCHW.flatten(2)
-        weights_BCN = logits_BCN.softmax(-1)
-        places_BC2 = weights_BCN @ self.grid_N2
-        strength_BC = torch.tanh(0.1 * (weights_BCN * logits_BCN).sum(-1))
-        return torch.cat([places_BC2.flatten(1), strength_BC], -1)
-
-
 class ImageEncoder(nn.Module):
-    """RGB ``(B, H, W, 3)`` uint8 to keypoints; two strides of two, so maps are H/4 x W/4."""
+    """RGB ``(B, S, S, 3)`` uint8 to log-probabilities of ``C`` keypoints over ``M x M`` places, M = S / 4.
+
+    Keypoints are N = M * M way softmaxes; their expected places are what the policy sees of the image.
+    The first ``len(GRIPPER_EVENTS)`` have a meaning, the others find their own.
+    """
 
     def __init__(self, config: SmallPolicyConfig) -> None:
         super().__init__()
-        channels = config.channels
+        channels, size = config.channels, config.image_size // 4
         self.convolutions = nn.Sequential(
             nn.Conv2d(3, channels // 2, 5, stride=2, padding=2),
             nn.ReLU(),
             nn.Conv2d(channels // 2, channels, 3, stride=2, padding=1),
             nn.GroupNorm(8, channels),
             nn.ReLU(),
-            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.Conv2d(channels, channels, 3, padding=2, dilation=2),
             nn.GroupNorm(8, channels),
             nn.ReLU(),
             nn.Conv2d(channels, config.keypoints, 3, padding=1),
         )
-        self.keypoints = SpatialSoftmax(config.image_size // 4)
+        y, x = torch.meshgrid(cell_centres(size), cell_centres(size), indexing="ij")
+        self.register_buffer("places_N2", torch.stack([x.reshape(-1), y.reshape(-1)], -1), persistent=False)
 
-    def forward(self, image_BHWC: Tensor) -> Tensor:
+    def forward(self, image_BSSC: Tensor) -> Tensor:
         weight = self.convolutions[0].weight
-        x_BCHW = image_BHWC.permute(0, 3, 1, 2).to(weight.dtype) / 127.5 - 1.0
-        return self.keypoints(self.convolutions(x_BCHW))
+        x_BCSS = image_BSSC.permute(0, 3, 1, 2).to(weight.dtype) / 127.5 - 1.0
+        return self.convolutions(x_BCSS).flatten(2).log_softmax(-1)
+
+    def expected_places(self, log_probability_BCN: Tensor) -> Tensor:
+        """Keypoint places ``(B, C, 2)``: x right and y down, the image spanning [-1, 1]."""
+        return log_probability_BCN.exp() @ self.places_N2
+
+
+def cell_centres(size: int) -> Tensor:
+    """Where ``size`` equal cells of [-1, 1] have their centres."""
+    return (torch.arange(size) + 0.5) * (2.0 / size) - 1.0
+
+
+def place_loss(log_probability_BCN: Tensor, place_BC2: Tensor) -> Tensor:
+    """Cross entropy of keypoints against places in [-1, 1] (spread over the four nearest cells); NaN is ignored."""
+    size = math.isqrt(log_probability_BCN.shape[-1])
+    known_BC = place_BC2.isfinite().all(-1) & (place_BC2.abs() <= 1.0).all(-1)
+    cell_BC2 = (torch.where(known_BC[..., None], place_BC2, 0.0) + 1.0) * (size / 2) - 0.5
+    near_BC2M = (1.0 - (cell_BC2[..., None] - torch.arange(size)).abs()).clamp(min=0.0)
+    goal_BCN = (near_BC2M[:, :, 1, :, None] * near_BC2M[:, :, 0, None, :]).flatten(2)
+    entropy_BC = -(goal_BCN * log_probability_BCN).sum(-1)
+    return (entropy_BC * known_BC).sum() / known_BC.sum().clamp(min=1)
 
 
 class ModulatedBlock(nn.Module):
@@ -107,7 +117,7 @@ class SmallPolicy(FlowPolicy):
         self.encoder = ImageEncoder(config)
         self.words = nn.Embedding(instruction.BUCKETS, config.token_width, padding_idx=0)
         self.fuse = nn.Sequential(
-            nn.Linear(3 * config.keypoints + config.proprio_dim + config.token_width, width),
+            nn.Linear(2 * config.keypoints + config.proprio_dim + config.token_width, width),
             nn.ReLU(),
             nn.Linear(width, width),
             nn.ReLU(),
@@ -123,10 +133,16 @@ class SmallPolicy(FlowPolicy):
         self.register_buffer("frequencies_F", frequencies, persistent=False)
 
     def condition(self, observation: PolicyInput) -> Tensor:
-        keypoints = self.encoder(observation.image_BHWC)
-        present_BL1 = (observation.tokens_BL != 0).unsqueeze(-1).to(keypoints.dtype)
-        words = (self.words(observation.tokens_BL) * present_BL1).sum(1) / present_BL1.sum(1).clamp(min=1)
-        return self.fuse(torch.cat([keypoints, observation.proprio_BP, words], -1))
+        return self.encode(observation)[0]
+
+    def encode(self, observation: PolicyInput) -> tuple[Tensor, Tensor]:
+        """The condition, and the log-probabilities of the keypoints that mean gripper events ``(B, 2, N)``."""
+        keypoints_BCN = self.encoder(observation.image_BHWC)
+        places_BE = self.encoder.expected_places(keypoints_BCN).flatten(1)
+        present_BL1 = (observation.tokens_BL != 0).unsqueeze(-1).to(places_BE.dtype)
+        words_BE = (self.words(observation.tokens_BL) * present_BL1).sum(1) / present_BL1.sum(1).clamp(min=1)
+        condition = self.fuse(torch.cat([places_BE, observation.proprio_BP, words_BE], -1))
+        return condition, keypoints_BCN[:, : len(GRIPPER_EVENTS)]
 
     def velocity(self, condition: Tensor, x_BTD: Tensor, t_B: Tensor) -> Tensor:
         phase_BF = t_B.unsqueeze(-1) * self.frequencies_F
