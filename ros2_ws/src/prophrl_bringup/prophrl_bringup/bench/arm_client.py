@@ -16,6 +16,7 @@ from std_srvs.srv import Trigger
 
 EPISODE = "20260101-000000-grasp_bottle-001"
 LATCHED = DurabilityPolicy.TRANSIENT_LOCAL
+SERVICES = ("arm/home", "arm/hold", "arm/resume", "arm/unlock")
 LIMIT_S = 30.0
 
 
@@ -53,6 +54,7 @@ class ArmClient:
         subscribe(GripperCommand, "gripper/command", self.gripper.append, _reliable(100))
         self._chunks = self.node.create_publisher(ActionChunk, "arm/chunk", _reliable(1))
         self._episodes = self.node.create_publisher(EpisodeEvent, "episode/event", _reliable(20, durability=LATCHED))
+        self._services = {name: self.node.create_client(Trigger, name) for name in SERVICES}
         self.sequence = 0
 
     def close(self) -> None:
@@ -89,14 +91,11 @@ class ArmClient:
 
     def call(self, name: str) -> Trigger.Response:
         """Call one of arm_node's services."""
-        client = self.node.create_client(Trigger, name)
-        try:
-            self.until(client.service_is_ready, f"service {name}")
-            future = client.call_async(Trigger.Request())
-            self.until(future.done, f"an answer of {name}")
-            return future.result()
-        finally:
-            self.node.destroy_client(client)
+        client = self._services[name]
+        self.until(client.service_is_ready, f"service {name}")
+        future = client.call_async(Trigger.Request())
+        self.until(future.done, f"an answer of {name}")
+        return future.result()
 
     def home(self) -> None:
         """Send the arm home and wait until it is READY there."""
@@ -148,7 +147,7 @@ class ArmClient:
 
     def execute(self, actions_TD: np.ndarray) -> None:
         """Send a chunk, again where a busy machine made it late, until the arm follows it."""
-        for _ in range(5):
+        for _ in range(8):
             self.send_chunk(actions_TD)
             end = time.monotonic() + 3.0
             while time.monotonic() < end:
@@ -156,6 +155,19 @@ class ArmClient:
                 if self.status.mode == ArmStatus.MODE_EXECUTING:
                     return
         raise UserError(f"expected the arm to follow a chunk; last limits {[e.limit for e in self.events[-5:]]}")
+
+    def feed_policy(self, end: float) -> None:
+        """Keep a policy at work until monotonic time ``end`` where no arm_node is: an episode and a resting target."""
+        targets = self.node.create_publisher(ArmTarget, "arm/target", qos_profile_sensor_data)
+        self._episodes.publish(EpisodeEvent(event=EpisodeEvent.STARTED, episode_id=EPISODE, task="grasp_bottle"))
+        message = ArmTarget(openness=1.0)
+        message.header.frame_id = "base"
+        message.tcp.position.x, message.tcp.position.z, message.tcp.orientation.x = 0.5, 0.32, 1.0
+        while time.monotonic() < end:
+            message.header.stamp = self.node.get_clock().now().to_msg()
+            targets.publish(message)
+            self.spin(0.02)
+        self.node.destroy_publisher(targets)
 
     def sway_until(self, end: float, speed: float = 0.12) -> None:
         """Send overlapping chunks to and fro until monotonic time ``end``, as a policy would, every 0.8 s."""

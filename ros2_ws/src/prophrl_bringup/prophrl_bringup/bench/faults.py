@@ -68,12 +68,16 @@ def mode_name(mode: int) -> str:
 
 def run_scenario(rig, scenario: Scenario) -> Outcome:
     """Move, inject, wait for rest and for the state. Leaves the arm as the fault left it. UserError when it does not rest."""
+    from prophrl_bringup.bench.arm_client import sway
+    from prophrl_interfaces.msg import ArmStatus
+
     client = rig.client
     policy = rig.start("prophrl_bringup.bench.chunk_source") if scenario.kind == "quiet" else None
     if policy is None:
-        client.sway_until(time.monotonic() + 1.7)
+        client.execute(sway())
+        client.sway_until(time.monotonic() + 1.5)
     else:
-        client.until(lambda: _moving(rig), "motion under the chunk source")
+        client.until_mode(ArmStatus.MODE_EXECUTING)
         client.spin(1.0)
     seen = len(client.statuses)
     injected = time.monotonic()
@@ -93,6 +97,7 @@ def run_scenario(rig, scenario: Scenario) -> Outcome:
 
 def recover(rig, scenario: Scenario) -> None:
     """The operator's part, then proof that the arm follows chunks again. UserError when it does not."""
+    from prophrl_bringup.bench.arm_client import sway
     from prophrl_interfaces.msg import ArmStatus
 
     client = rig.client
@@ -105,14 +110,9 @@ def recover(rig, scenario: Scenario) -> None:
     client.recover()
     client.home()
     client.start_episode()
-    client.sway_until(time.monotonic() + 1.0)
-    client.until(lambda: _moving(rig), f"motion after {scenario.name}", 10.0)
+    client.execute(sway())
     client.stop_episode()
     client.until_mode(ArmStatus.MODE_READY)
-
-
-def _moving(rig) -> bool:
-    return float(np.abs(rig.control.request("state")["qd"]).max()) > 0.05
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,9 @@ its own proof of life: the controller's timestamp must advance. All calls here m
 the process down; that is why it is a process of its own (see supervisor.py).
 """
 
+import contextlib
 import dataclasses
+import time
 
 import numpy as np
 import rtde_control
@@ -22,6 +24,7 @@ _VARIABLES = [
     "timestamp", "actual_q", "actual_qd", "actual_TCP_pose", "actual_TCP_force", "robot_mode", "safety_mode",
     "runtime_state", "safety_status_bits", "speed_scaling",
 ]  # fmt: skip
+_RESTART_ATTEMPTS, _RESTART_PAUSE = 4, 0.3  # the client's view of the controller lags behind an unlock
 _TCP_TOLERANCE = 0.01  # m between our forward kinematics and the controller's
 
 
@@ -100,11 +103,14 @@ class RobotLink:
         return self._control.isConnected() and self._receive.isConnected()
 
     def restart_program(self) -> bool:
-        """Start the control script again on a controller that is free to run it."""
-        if not self._control.reuploadScript():
-            return False
-        self._prepare()
-        return True
+        """Start the control script again on a controller that is free to run it; False when it does not run."""
+        for _ in range(_RESTART_ATTEMPTS):
+            with contextlib.suppress(UserError, RuntimeError):
+                if self._control.isProgramRunning() or self._control.reuploadScript():
+                    self._prepare()
+                    return True
+            time.sleep(_RESTART_PAUSE)
+        return False
 
     def stop(self) -> None:
         """Leave servo mode and end the control script."""

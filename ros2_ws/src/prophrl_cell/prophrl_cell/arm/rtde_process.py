@@ -102,8 +102,10 @@ class RtdeProcess:
             self._motion.brake()
             if health is not before:
                 self._reports.log(self._health.reason, now)
-        if health is Health.PROGRAM_STOPPED or health.needs_person:
-            self._held = self._held or self._health.reason
+        if health.needs_person or health is Health.PROGRAM_STOPPED and not self._held:
+            self._held = self._health.reason
+        if before.needs_person and not health.needs_person:
+            self._held = "unlocked; resume to continue"
         if health is Health.GOOD and before is Health.STALLED and self._health.last_stall > LinkHealth.FORGIVEN:
             self._held = f"the controller's stream stood still for {self._health.last_stall:.1f} s; resume when safe"
         if health is Health.GOOD and before is not Health.GOOD and before is not Health.STALLED:
@@ -133,8 +135,6 @@ class RtdeProcess:
                 self._held = "held by the operator; resume to continue"
             elif kind is Command.RESUME:
                 self._resume(now)
-            elif kind is Command.REUPLOAD:
-                self._restart_program("unlocked; resume to continue")
             elif kind is Command.EPISODE_START:
                 self._episode_id = record["episode_id"].decode()
             elif kind is Command.EPISODE_STOP:
@@ -181,16 +181,15 @@ class RtdeProcess:
         if self._health.now.needs_person:
             self._reports.log(f"resume refused: {self._health.reason}", now)
             return
-        if self._health.now is Health.PROGRAM_STOPPED and not self._restart_program(self._held):
+        if self._health.now is Health.PROGRAM_STOPPED and not self._restart_program():
             return
         self._motion.rest_at(np.array(self._reading.q), now)
         self._held = ""
 
-    def _restart_program(self, held: str) -> bool:
+    def _restart_program(self) -> bool:
         _die_after(_START_LIMIT)
         self._reports.starting("starting the control program again")
-        self._held = held
-        done = self._health.now.needs_person is False and self._link.restart_program()
+        done = self._link.restart_program()
         now = time.monotonic()
         self._health.restart(now)
         self._reading = self._link.read()

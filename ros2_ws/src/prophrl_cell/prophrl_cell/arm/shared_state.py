@@ -38,10 +38,9 @@ class Command(enum.IntEnum):
     HOME = 2
     HOLD = 3
     RESUME = 4
-    REUPLOAD = 5  # the controller was unlocked: start the control script again
-    EPISODE_START = 6
-    EPISODE_STOP = 7
-    SHUTDOWN = 8
+    EPISODE_START = 5
+    EPISODE_STOP = 6
+    SHUTDOWN = 7
 
 
 class EventKind(enum.IntEnum):

@@ -92,11 +92,12 @@ class ArmSupervisor:
         mode = Mode.STARTING if record is None else Mode(int(record["mode"]))
         if code is not None:
             return self._ended(code, record, now)
-        if record is not None and record["cycle"] > 0:
+        cycling = record is not None and record["cycle"] > 0
+        if cycling:
             self._ever_ready = True
             self._openness = float(record["openness"])
         silent = now - max(self._started, float(record["heartbeat"]) if record is not None else 0.0)
-        if silent > (_START_LIMIT if mode is Mode.STARTING else _HUNG):
+        if silent > (_HUNG if cycling and mode is not Mode.STARTING else _START_LIMIT):
             self._kill()
             return self._retry(f"the arm process hung for {silent:.1f} s and was killed; resume when safe", now)
         return ""

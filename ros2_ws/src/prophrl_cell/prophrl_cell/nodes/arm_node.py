@@ -230,7 +230,6 @@ class ArmNode(ProcessNode):
             self.get_logger().error(str(error))
             return
         self.get_logger().info(f"unlock: {done}")
-        self._supervisor.send(Command.REUPLOAD)
 
 
 def main() -> None:
