@@ -153,6 +153,21 @@ done(moved=moved, stopped=wait(r.isProtectiveStopped))
     assert "force" in cell.state()["stop_reason"]
 
 
+def test_moving_until_contact_stops_on_the_table(cell):
+    out = cell.run(
+        """
+c, r = control(), receive()
+c.setTcp([0, 0, 0.165, 0, 0, 0])
+time.sleep(0.1)
+above = r.getActualTCPPose(); above[0] = 0.4; above[1] = 0.25; above[2] = 0.03
+c.moveL(above, 0.5, 2.0)
+touched = c.moveUntilContact([0, 0, -0.03, 0, 0, 0])
+done(touched=touched, height=r.getActualTCPPose()[2], stopped=r.isProtectiveStopped())
+"""
+    )
+    assert out["touched"] is True and out["stopped"] is False and abs(out["height"]) < 0.03
+
+
 def test_bad_requests_at_the_control_port_get_one_line(cell):
     from prophrl_sim.control_client import ControlError
 

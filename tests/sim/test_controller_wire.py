@@ -50,6 +50,8 @@ for i in range(60):
 out["servol"] = [ok, wait(lambda: off(r.getActualTCPPose(), target) < 0.002, 1), c.servoStop()]
 out["force"] = [c.forceMode([0] * 6, [0, 0, 1, 0, 0, 0], [0, 0, 10, 0, 0, 0], 2, [0.1] * 6),
                 wait(lambda: r.getActualTCPSpeed()[2] > 0.005, 2), c.forceModeStop()]
+c.jogStart([0, -0.05, 0, 0, 0, 0])
+out["jog"] = [wait(lambda: r.getActualTCPSpeed()[1] < -0.04, 2), c.isSteady(), r.getActualTCPSpeed()[1] < -0.04, c.jogStop()]
 out["free"] = [c.freedriveMode(), c.endFreedriveMode(), c.teachMode(), c.endTeachMode()]
 out["io"] = [io.setStandardDigitalOut(3, True), io.setToolDigitalOut(1, True), io.setSpeedSlider(0.5)]
 out["io"] += [wait(lambda: r.getActualDigitalOutputBits() == 1 << 3 | 1 << 17, 1), wait(lambda: r.getSpeedScaling() == 0.5, 1)]
@@ -90,6 +92,7 @@ def test_a_tour_of_the_control_interface(cell, ur_rtde):
     assert 0.005 < out["stopped"][0] < 0.19
     for name in ("speedj", "speedl", "servol", "force"):
         assert out[name] == [True] * 3, name
+    assert out["jog"] == [True, False, True, True]
     assert out["free"] == [True] * 4 and out["io"] == [True] * 5
     assert 1.5 < out["slider"] < 2.6
     assert out["again"][:2] == [True, True] and out["again"][2] < 0.004

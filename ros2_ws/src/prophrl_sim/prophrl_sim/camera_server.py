@@ -14,11 +14,11 @@ import time
 from collections import defaultdict
 
 import numpy as np
-
 from prophrl_core.camera import CameraModel
 from prophrl_core.cell import CameraSpec, CellSpec, load_cell
 from prophrl_core.frame_link import COLOUR, DEPTH, CameraInfoLine, Frame, FrameLinkError, read_line, send_frame
 from prophrl_core.task import load_task
+
 from prophrl_sim import gl
 from prophrl_sim.frame_state import FrameState
 

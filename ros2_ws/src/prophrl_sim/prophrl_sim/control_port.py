@@ -8,7 +8,7 @@ import select
 import time
 from collections.abc import Callable, Iterator
 
-from prophrl_sim.controller.event_loop import Connection, LineService
+from prophrl_sim.controller.tcp_service import Connection, LineService
 from prophrl_sim.faults import FaultRequest, Faults
 
 _TRACE_CHUNK = 100
@@ -41,7 +41,8 @@ class ControlPort(LineService):
                 raise ValueError("expected a JSON object")
             command = self._commands.get(message.get("cmd"))
             if command is None:
-                raise ValueError(f"cmd: expected one of {', '.join(sorted(self._commands))}, got {message.get('cmd')!r}")
+                known = ", ".join(sorted(self._commands))
+                raise ValueError(f"cmd: expected one of {known}, got {message.get('cmd')!r}")
             return command(message)
         except (ValueError, TypeError, RecursionError) as error:
             return {"ok": False, "error": str(error)[:300]}

@@ -18,7 +18,7 @@ class FaultError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class FaultRequest:
-    """``seconds`` how long it lasts (0: until cleared), ``rate`` lost fraction, ``keep_program`` for protective stops."""
+    """``seconds``: how long (0: until cleared); ``rate``: lost fraction; ``keep_program``: for protective stops."""
 
     kind: str
     seconds: float = 0.0

@@ -17,6 +17,7 @@ import time
 from prophrl_core.cell import CellSpec, load_cell
 from prophrl_core.errors import UserError
 from prophrl_core.task import TaskSpec, load_task
+
 from prophrl_sim.frame_state import FrameState
 
 SNAPSHOT_TICKS = 2
@@ -43,7 +44,10 @@ class SimulatedCell:
         self.controller = Controller(self.loop, host, self.plant, cell.robot.kinematics, cell.gripper)
         self._frame_state = FrameState.create(len(self.plant.snapshot()))
         self.faults = Faults(self.controller, self._frame_state.stall_cameras)
-        commands = {"reset": self._reset, "status": self._status, "state": self._state, "trace": self._trace, "quit": self._quit}
+        commands = {
+            "reset": self._reset, "status": self._status, "state": self._state, "trace": self._trace,
+            "quit": self._quit,
+        }
         self.port = ControlPort(self.loop.host, host, cell.simulator.control_port, self.faults, commands)
         self.loop.services.append(self.port)
         self._renderer: subprocess.Popen | None = None

@@ -4,10 +4,11 @@ from collections import deque
 from typing import Protocol
 
 import numpy as np
-
 from prophrl_core import se3, ur_kinematics
 from prophrl_core.ur_models import URModel
-from prophrl_sim.controller.motions import Follow, Hold, Motion, MotionFault, Reference, Stop
+
+from prophrl_sim.controller.compliant_motions import Follow
+from prophrl_sim.controller.motions import Hold, Motion, MotionFault, Reference, Stop
 from prophrl_sim.controller.robot_state import RobotMode, RobotState, RuntimeState
 from prophrl_sim.controller.tcp_kinematics import TcpKinematics
 

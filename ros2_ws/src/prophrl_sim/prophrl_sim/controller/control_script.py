@@ -8,10 +8,13 @@ import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
-
 from prophrl_core import se3
+
 from prophrl_sim.controller.arm import PERIOD, Arm
-from prophrl_sim.controller.motions import ForceMode, Servo, SpeedJ, SpeedL
+from prophrl_sim.controller.async_progress import FINISHED, STARTED, AsyncProgress
+from prophrl_sim.controller.compliant_motions import ForceMode
+from prophrl_sim.controller.contact_detection import ContactWatch, move_until_contact, retreat
+from prophrl_sim.controller.motions import Servo, SpeedJ, SpeedL
 from prophrl_sim.controller.robot_state import RobotState
 from prophrl_sim.controller.script_functions import FUNCTIONS, RuntimeException
 from prophrl_sim.controller.straight_program import move, run_move, stop
@@ -22,7 +25,7 @@ MOVES = {1: "movej", 2: "movej_ik", 3: "movel", 4: "movel_fk"}
 FORCE, FORCE_END, SPEED_J, SPEED_L, SERVO_J, SERVO_C = 6, 7, 9, 10, 11, 12
 SPEED_STOP, SERVO_STOP, SERVO_L = 15, 16, 24
 STOP_L, STOP_J, WATCHDOG, JOG, JOG_END, PATH = 33, 34, 35, 41, 42, 45
-MOVE_UNTIL_CONTACT, END = 51, 255
+MOVE_UNTIL_CONTACT, CONTACT_START, CONTACT_STOP, CONTACT_READ, END = 51, 62, 63, 64, 255
 
 
 class ControlScriptRole:
@@ -32,13 +35,14 @@ class ControlScriptRole:
         self.script, self.arm, self.state = script, arm, state
         self._set_watchdog = set_watchdog
         self._offset = script.register_offset
-        self._progress_writes = self._operation = 0
+        self._progress = AsyncProgress()
         self._threads: dict[str, Iterator[None]] = {}
         self._main = self._main_loop()
+        self._speeding_joints = False
+        self._contact: ContactWatch | None = None
+        self._contact_steps = 0
         self.gain_scaling = 0.5
         self.finished = False
-
-    # registers ---------------------------------------------------------------------------------
 
     def int_in(self, index: int) -> int:
         return self.state.registers.input_int[index + self._offset]
@@ -58,8 +62,6 @@ class ControlScriptRole:
         for i, value in enumerate(values):
             self.state.registers.set_output_double(i + self._offset, float(value))
 
-    # the program -------------------------------------------------------------------------------
-
     def tick(self) -> None:
         """Advance the main loop and every thread by one controller cycle. Raises RuntimeException."""
         if next(self._main, END) == END:
@@ -70,7 +72,7 @@ class ControlScriptRole:
                 self._threads.pop(name, None)
 
     def _main_loop(self) -> Iterator[None]:
-        self._signal_progress(-1)
+        self._signal_progress(FINISHED)
         self.int_out(0, READY)
         executing = False
         while True:
@@ -80,6 +82,7 @@ class ControlScriptRole:
                 self.int_out(0, READY)
             elif command == 0:
                 executing = False
+                yield from self._watch_contact()
                 self.int_out(0, READY)
             elif not executing:
                 if command == END:
@@ -109,19 +112,37 @@ class ControlScriptRole:
         elif command == WATCHDOG:
             self._set_watchdog(self.floats_in(0, 1)[0])
         elif command == JOG:
-            self._run("jog", self._jog())
+            self._start_jog()
         elif command == MOVE_UNTIL_CONTACT:
-            yield from self._move_until_contact()
+            twist, direction, acceleration = self.floats_in(0), self.floats_in(6, 3), self.floats_in(12, 1)[0]
+            yield from move_until_contact(self.arm, np.array(twist), np.array(direction), acceleration)
+        elif command == CONTACT_START:
+            self._contact, self._contact_steps = ContactWatch(self.arm, np.array(self.floats_in(0, 3))), 0
+        elif command in (CONTACT_STOP, CONTACT_READ):
+            self._contact = self._contact if command == CONTACT_READ else None
+            self.int_out(1, self._contact_steps)
         elif command in FUNCTIONS:
             FUNCTIONS[command](self)
 
-    # threads -----------------------------------------------------------------------------------
+    def _watch_contact(self) -> Iterator[None]:
+        """While no command runs, a detected contact ends the asynchronous move."""
+        if self._contact is not None and self._contact.tick():
+            self._contact_steps, self._contact = self._contact.steps, None
+            self._end_asynchronous()
+            yield from retreat(self.arm, self._contact_steps)
 
     def _run(self, name: str, thread: Iterator[None]) -> None:
         if name not in self._threads:
-            if self._threads.keys() - {"stop"}:
+            if "stop" in self._threads:
+                self._end_asynchronous()
+            if self._threads:
                 raise RuntimeException(f"{name} started while {next(iter(self._threads))} controls the robot")
             self._threads[name] = thread
+
+    def _end_asynchronous(self) -> None:
+        """Kill the asynchronous move or stop, where there is one."""
+        if self._threads.pop("move", None) or self._threads.pop("stop", None):
+            self._signal_progress(FINISHED)
 
     def _kill(self, *names: str) -> None:
         for name in names:
@@ -150,8 +171,6 @@ class ControlScriptRole:
             for _ in range(max(1, round(min(time, 1.0) / PERIOD))):
                 yield
 
-    _speeding_joints = False
-
     def _speed(self, command: int) -> None:
         self._speeding_joints = command == SPEED_J
         self._speed_arguments = (command, np.array(self.floats_in(0)), *self.floats_in(6, 2))
@@ -174,51 +193,50 @@ class ControlScriptRole:
                 yield
 
     def _force(self) -> None:
+        selection = np.array([self.int_in(i) for i in range(2, 8)], dtype=float)
+        rotation = se3.rotvec_to_matrix(np.array(self.floats_in(3, 3)))
+        self._force_arguments = (rotation, selection, np.array(self.floats_in(6)), np.array(self.floats_in(12)))
         self._run("force", self._force_thread())
 
     def _force_thread(self) -> Iterator[None]:
         motion = ForceMode(self.arm.kinematics, lambda: self.arm.external_wrench)
         self.arm.start(motion)
         while True:
-            motion.selection = np.array([self.int_in(i) for i in range(2, 8)], dtype=float)
-            motion.rotation = se3.rotvec_to_matrix(np.array(self.floats_in(3, 3)))
-            motion.wrench, motion.limits = np.array(self.floats_in(6)), np.array(self.floats_in(12))
+            motion.rotation, motion.selection, motion.wrench, motion.limits = self._force_arguments
             motion.gain_scaling = self.gain_scaling
             yield
 
-    def _jog(self) -> Iterator[None]:
-        motion = SpeedL(self.arm.kinematics, self.arm.reference)
-        self.arm.start(motion)
-        feature = self.floats_in(6, 1)[0]
+    def _start_jog(self) -> None:
+        speed, (feature, acceleration) = np.array(self.floats_in(0)), self.floats_in(6, 2)
         frame = np.eye(3)
         if feature == 1.0:
             frame = self.arm.kinematics.forward(self.arm.plant.q)[:3, :3]
         elif feature == 2.0:
             frame = se3.rotvec_to_matrix(np.array(self.floats_in(11, 3)))
-        while True:
-            speed = np.array(self.floats_in(0))
-            motion.target = np.concatenate([frame @ speed[:3], frame @ speed[3:]])
-            motion.acceleration = self.floats_in(7, 1)[0]
-            yield
+        self._jog_arguments = (np.concatenate([frame @ speed[:3], frame @ speed[3:]]), acceleration)
+        self._run("jog", self._jog_thread())
 
-    # moves -------------------------------------------------------------------------------------
+    def _jog_thread(self) -> Iterator[None]:
+        motion = SpeedL(self.arm.kinematics, self.arm.reference)
+        self.arm.start(motion)
+        while True:
+            motion.target, motion.acceleration = self._jog_arguments
+            yield
 
     def _start_move(self, moves: Iterator[None]) -> Iterator[None]:
         """Run moves in the foreground, or as the asynchronous move thread when integer register 1 asks so."""
-        if self._threads.pop("move", None):
-            self._signal_progress(-1)
+        self._end_asynchronous()
         if self.int_in(1) == 1:
             self._run("move", self._asynchronous(moves))
         else:
-            self._kill("stop")
             if self._threads:
                 raise RuntimeException(f"a move was commanded while {next(iter(self._threads))} controls the robot")
             yield from moves
 
     def _asynchronous(self, moves: Iterator[None]) -> Iterator[None]:
-        self._signal_progress(0)
+        self._signal_progress(STARTED)
         yield from moves
-        self._signal_progress(-1)
+        self._signal_progress(FINISHED)
 
     def _one_move(self, name: str, numbers: list[float]) -> Iterator[None]:
         target, speed, acceleration = numbers[:6], numbers[6], numbers[7]
@@ -236,8 +254,7 @@ class ControlScriptRole:
 
     def _stop_command(self, command: int) -> Iterator[None]:
         deceleration, asynchronous = self.floats_in(0, 1)[0], self.int_in(1) == 1
-        if self._threads.pop("stop", None) or self._threads.pop("move", None):
-            self._signal_progress(-1)
+        self._end_asynchronous()
         self._kill("servo", "speed", "force", "jog")
         stopping = stop(self.arm, deceleration, joints=command == STOP_J)
         if asynchronous:
@@ -245,25 +262,5 @@ class ControlScriptRole:
         else:
             yield from stopping
 
-    def _move_until_contact(self) -> Iterator[None]:
-        motion = SpeedL(self.arm.kinematics, self.arm.reference)
-        motion.target = np.array(self.floats_in(0))
-        direction, motion.acceleration = np.array(self.floats_in(6, 3)), self.floats_in(12, 1)[0]
-        if not np.any(direction):
-            direction = motion.target[:3]
-        self.arm.start(motion)
-        while self.arm.contact_steps(direction) == 0:
-            yield
-        q = self.arm.joints_ago(self.arm.contact_steps(direction))
-        yield from stop(self.arm, 3.0, joints=False)
-        yield from move(self.arm, True, q.tolist(), 0.25, 1.2)
-
     def _signal_progress(self, value: int) -> None:
-        """Write the asynchronous-progress register: bits 24-30 operation, 16-22 writes, 15 running, 0-14 value."""
-        self._progress_writes = (self._progress_writes + 1) % 128
-        if value == 0:
-            self._operation = (self._operation + 1) % 128
-        word = self._progress_writes << 16 | self._operation << 24
-        if value >= 0:
-            word |= 1 << 15 | min(value, 32767)
-        self.int_out(2, word)
+        self.int_out(2, self._progress.word(value))

@@ -5,6 +5,7 @@ from collections import deque
 
 from prophrl_core.cell import GripperSpec
 from prophrl_core.ur_models import URModel
+
 from prophrl_sim.controller.arm import PERIOD, Arm, ArmPlant
 from prophrl_sim.controller.control_script import ControlScriptRole
 from prophrl_sim.controller.dashboard import Dashboard

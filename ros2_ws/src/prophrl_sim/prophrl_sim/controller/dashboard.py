@@ -6,9 +6,9 @@ Replies are worded as on PolyScope 5, because clients compare them. Source: Univ
 
 import select
 
-from prophrl_sim.controller.event_loop import Connection, LineService
 from prophrl_sim.controller.robot_state import RobotMode, RobotState, RuntimeState
 from prophrl_sim.controller.rtde_server import CONTROLLER_VERSION
+from prophrl_sim.controller.tcp_service import Connection, LineService
 
 GREETING = "Connected: Universal Robots Dashboard Server"
 SERIAL_NUMBER = "20233000001"
@@ -72,7 +72,10 @@ class Dashboard(LineService):
         if self.state.unlock_protective_stop():
             return "Protective stop releasing"
         delay = self.state.timing.unlock_delay
-        return f"Cannot unlock protective stop until {delay:.0f}s after occurrence. Always inspect cause of protective stop before unlocking"
+        return (
+            f"Cannot unlock protective stop until {delay:.0f}s after occurrence. "
+            "Always inspect cause of protective stop before unlocking"
+        )
 
     def _play(self) -> str:
         if self.state.runtime is RuntimeState.PAUSED and self.state.play():

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-
 from prophrl_core import se3
+
 from prophrl_sim.controller.tcp_kinematics import TcpKinematics
 from prophrl_sim.servo import ServoConfig, ServoJ
 
@@ -50,18 +50,6 @@ class Hold:
         return True
 
 
-class Follow:
-    """Freedrive and teach mode: the reference follows the arm, so a push moves it."""
-
-    def __init__(self, measured_q):
-        """``measured_q``: function returning the arm's joints (6,)."""
-        self._measured_q = measured_q
-
-    def step(self, reference: Reference, dt: float) -> bool:
-        reference.q, reference.qd = self._measured_q().copy(), np.zeros(6)
-        return False
-
-
 class Trapezoid:
     """Distance over time from rest to rest, at most ``speed`` and ``acceleration``."""
 
@@ -92,7 +80,8 @@ class MoveJ:
     def __init__(self, start: np.ndarray, goal: np.ndarray, speed: float, acceleration: float, max_speed: np.ndarray):
         self._start, self._way = start.copy(), goal - start
         lead = float(np.max(np.abs(self._way)))
-        allowed = min((m * lead / abs(w) for m, w in zip(max_speed, self._way) if abs(w) > 0.0), default=speed)
+        moving = self._way != 0.0
+        allowed = float(np.min(max_speed[moving] * lead / np.abs(self._way[moving]))) if moving.any() else speed
         self._profile = Trapezoid(lead, min(speed, allowed), acceleration)
         self._time = 0.0
 
@@ -107,7 +96,9 @@ class MoveL:
 
     LEVER = 0.2
 
-    def __init__(self, kinematics: TcpKinematics, start: np.ndarray, goal: np.ndarray, speed: float, acceleration: float):
+    def __init__(
+        self, kinematics: TcpKinematics, start: np.ndarray, goal: np.ndarray, speed: float, acceleration: float
+    ):
         """``start`` joints (6,), ``goal`` T_base_tcp (4, 4)."""
         self._kinematics = kinematics
         self._from, self._to = kinematics.forward(start), goal
@@ -232,29 +223,3 @@ class Servo:
         self._scale = scale
         self._filter = ServoJ(self._max_speed * scale, self._period, self._filter.config)
         self._filter.reset(reference.q, reference.qd * min(scale, 1.0))
-
-
-class ForceMode:
-    """Admittance: along selected axes of the task frame the TCP yields until it applies ``wrench``."""
-
-    GAIN = 0.002  # m/s per N (rad/s per Nm), before gain scaling
-    DAMPING_SHARE = 0.9
-
-    def __init__(self, kinematics: TcpKinematics, external_wrench):
-        """``external_wrench``: function giving the wrench on the TCP (6,), N and Nm, base frame."""
-        self._kinematics, self._external_wrench = kinematics, external_wrench
-        self._twist = np.zeros(6)
-        self.rotation, self.selection = np.eye(3), np.zeros(6)
-        self.wrench, self.limits, self.gain_scaling = np.zeros(6), np.zeros(6), 1.0
-
-    def step(self, reference: Reference, dt: float) -> bool:
-        external = self._external_wrench()
-        measured = np.concatenate([self.rotation.T @ external[:3], self.rotation.T @ external[3:]])
-        wanted = self.GAIN * self.gain_scaling * (self.wrench + measured) * self.selection
-        limits = np.abs(self.limits)
-        wanted = np.minimum(np.maximum(wanted, -limits), limits)
-        self._twist = self.DAMPING_SHARE * self._twist + (1.0 - self.DAMPING_SHARE) * wanted
-        twist = np.concatenate([self.rotation @ self._twist[:3], self.rotation @ self._twist[3:]])
-        reference.qd = self._kinematics.joint_speeds(reference.q, twist)
-        reference.q = reference.q + reference.qd * dt
-        return False

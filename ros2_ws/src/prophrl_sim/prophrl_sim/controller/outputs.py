@@ -42,7 +42,7 @@ class OutputFields:
         previous = fields["target_qd"]
         fields["target_q"] = target = reference.q.tolist()
         fields["target_qd"] = qd = reference.qd.tolist()
-        fields["target_qdd"] = [(a - b) * 500.0 for a, b in zip(qd, previous)]
+        fields["target_qdd"] = [(a - b) * 500.0 for a, b in zip(qd, previous, strict=True)]
         fields["actual_q"] = actual = plant.q.tolist()
         fields["actual_qd"] = speeds = plant.qd.tolist()
         wrench = arm.external_wrench.tolist()

@@ -7,7 +7,7 @@ opening, 2 stopped while closing, 3 at the requested position; STA 0 reset, 1 ac
 import select
 
 from prophrl_sim.controller.arm import PERIOD, Arm
-from prophrl_sim.controller.event_loop import Connection, LineService
+from prophrl_sim.controller.tcp_service import Connection, LineService
 from prophrl_sim.plant import gripper_force, gripper_speed
 
 ACTIVATION_SECONDS = 1.0
@@ -37,7 +37,7 @@ class RobotiqSocket(LineService):
             value = self._value(words[1])
             return "?" if value is None else f"{words[1]} {value}"
         if len(words) >= 3 and len(words) % 2 == 1 and words[0] == "SET":
-            pairs = list(zip(words[1::2], words[2::2]))
+            pairs = list(zip(words[1::2], words[2::2], strict=True))
             if all(name in _LIMITS and _is_byte(value, _LIMITS[name]) for name, value in pairs):
                 self._set({name: int(float(value)) for name, value in pairs})
                 return "ack"
@@ -45,9 +45,8 @@ class RobotiqSocket(LineService):
 
     def _value(self, name: str) -> int | None:
         if name in _READ_ONLY:
-            return {
-                "PRE": self.registers["POS"], "STA": self._status(), "OBJ": self._object(), "FLT": self._fault, "SID": 9,
-            }[name]
+            wanted = self.registers["POS"]
+            return {"PRE": wanted, "STA": self._status(), "OBJ": self._object(), "FLT": self._fault, "SID": 9}[name]
         return self._position() if name == "POS" else self.registers.get(name)
 
     def _set(self, values: dict[str, int]) -> None:

@@ -126,7 +126,7 @@ class Recipe:
             raise ProtocolError(f"recipe {self.id} takes {self.layout.size} bytes, got {len(payload)}")
         numbers = self.layout.unpack(payload)
         fields, start = [], 0
-        for name, width in zip(self.names, self.widths):
+        for name, width in zip(self.names, self.widths, strict=True):
             fields.append((name, numbers[start : start + width]))
             start += width
         return fields

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from itertools import chain
 
 from prophrl_sim.controller import rtde_protocol as rtde
-from prophrl_sim.controller.event_loop import Connection, Service
 from prophrl_sim.controller.robot_state import RobotState
+from prophrl_sim.controller.tcp_service import Connection, Service
 
 CONTROLLER_VERSION = (5, 19, 0, 1210631)
 CONTROLLER_RATE = 500.0

@@ -5,10 +5,11 @@ its answer to the output registers. Command numbers are those of ur_rtde's contr
 """
 
 import numpy as np
-
 from prophrl_core import se3
+
 from prophrl_sim.controller.arm import PERIOD
-from prophrl_sim.controller.motions import Follow, Hold
+from prophrl_sim.controller.compliant_motions import Follow
+from prophrl_sim.controller.motions import Hold
 from prophrl_sim.controller.tcp_kinematics import pose_vector
 
 

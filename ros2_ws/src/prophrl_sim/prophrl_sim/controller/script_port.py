@@ -7,7 +7,7 @@ client of this project.
 import select
 from collections.abc import Callable
 
-from prophrl_sim.controller.event_loop import Connection, Service
+from prophrl_sim.controller.tcp_service import Connection, Service
 from prophrl_sim.controller.urscript import MAX_PROGRAM
 
 SCRIPT_PORTS = (30001, 30002, 30003)

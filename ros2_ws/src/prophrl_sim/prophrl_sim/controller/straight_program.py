@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 import numpy as np
-
 from prophrl_core import se3
+
 from prophrl_sim.controller.arm import PERIOD, Arm
 from prophrl_sim.controller.motions import Hold, Motion, MoveJ, MoveL, Stop
 from prophrl_sim.controller.robot_state import RobotState

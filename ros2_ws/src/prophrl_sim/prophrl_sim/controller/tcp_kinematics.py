@@ -7,7 +7,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-
 from prophrl_core import se3, ur_kinematics
 from prophrl_core.ur_models import URModel
 
@@ -33,7 +32,8 @@ class TcpKinematics:
 
     def __init__(self, model: URModel):
         self.model = model
-        self._links = [(a, d, math.cos(alpha), math.sin(alpha)) for a, d, alpha in zip(model.a, model.d, model.alpha)]
+        links = zip(model.a, model.d, model.alpha, strict=True)
+        self._links = [(a, d, math.cos(alpha), math.sin(alpha)) for a, d, alpha in links]
         self.set_offset((0.0,) * 6)
 
     def set_offset(self, offset: Sequence[float]) -> None:
@@ -54,7 +54,7 @@ class TcpKinematics:
         r00, r01, r02, r10, r11, r12, r20, r21, r22 = 1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0
         x = y = z = 0.0
         axes = []
-        for angle, (a, d, ca, sa) in zip(q, self._links):
+        for angle, (a, d, ca, sa) in zip(q, self._links, strict=True):
             axes.append((r02, r12, r22, x, y, z))
             c, s = math.cos(angle), math.sin(angle)
             ax, ay = a * c, a * s
@@ -70,7 +70,7 @@ class TcpKinematics:
         T = np.array([[r00, r01, r02, x], [r10, r11, r12, y], [r20, r21, r22, z], [0.0, 0.0, 0.0, 1.0]])
         pose = pose_vector(T @ self._T_tool0_tcp)
         vx = vy = vz = wx = wy = wz = 0.0
-        for speed, (zx, zy, zz, px, py, pz) in zip(qd, axes):
+        for speed, (zx, zy, zz, px, py, pz) in zip(qd, axes, strict=True):
             lx, ly, lz = pose[0] - px, pose[1] - py, pose[2] - pz
             vx += speed * (zy * lz - zz * ly)
             vy += speed * (zz * lx - zx * lz)

@@ -1,6 +1,7 @@
 """A gripper on the tool's digital outputs: one output opens it, another closes it."""
 
 from prophrl_core.cell import GripperSpec
+
 from prophrl_sim.controller.arm import Arm
 from prophrl_sim.controller.robot_state import RobotState
 

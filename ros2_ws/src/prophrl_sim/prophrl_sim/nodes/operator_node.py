@@ -1,4 +1,4 @@
-"""Plays the person beside a simulated cell: lays out the scene, watches the task's goal, labels the trials.
+"""Plays the person beside a simulated cell: lays out the scene, watches the goal, labels trials, frees a held arm.
 
 ``ros2 run prophrl_sim operator_node --ros-args -p cell_file:=sim``
 """
@@ -10,7 +10,7 @@ import time
 import rclpy
 from prophrl_core.cell import load_cell
 from prophrl_core.errors import UserError
-from prophrl_interfaces.msg import EpisodeEvent
+from prophrl_interfaces.msg import ArmStatus, EpisodeEvent
 from prophrl_interfaces.srv import LabelEpisode
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -22,6 +22,7 @@ from prophrl_sim.control_client import ControlClient, ControlError
 
 LOOK_PERIOD_S = 0.1
 RETRY_S = 1.0
+FREEING_S = 1.5  # between clearing the tool and giving the arm its word
 NAME = "simulated operator"
 
 
@@ -47,6 +48,12 @@ class OperatorNode(Node):
             depth=20, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
         )
         self.create_subscription(EpisodeEvent, "episode/event", self._heard, events)
+        latest = QoSProfile(
+            depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
+        )
+        self._arm_holds = self._tool_cleared = False
+        self.create_subscription(ArmStatus, "arm/status", self._arm_heard, latest)
+        self._resume = self.create_client(Trigger, "arm/resume")
         self._scene_ready = self.create_client(Trigger, "session/scene_ready")
         self._label = self.create_client(LabelEpisode, "episode/label")
         self.create_timer(LOOK_PERIOD_S, self._look)
@@ -54,10 +61,16 @@ class OperatorNode(Node):
     def _heard(self, event: EpisodeEvent) -> None:
         self._latest, self._answer, self._not_before = event, None, 0.0
 
+    def _arm_heard(self, status: ArmStatus) -> None:
+        self._arm_holds = status.mode == ArmStatus.MODE_HOLD
+
     def _look(self) -> None:
         """Do what the latest event asks for, until the session has taken the answer."""
         event = self._latest
         if event is None or event is self._done_with or time.monotonic() < self._not_before:
+            return
+        if event.event == EpisodeEvent.STOPPED:
+            self._free_arm(event)
             return
         if self._answer is not None:
             self._check_answer(event)
@@ -68,6 +81,23 @@ class OperatorNode(Node):
                 self._ask(self._scene_ready, Trigger.Request())
             elif event.event in (EpisodeEvent.STARTED, EpisodeEvent.LABEL_REQUESTED):
                 self._judge(event)
+        except ControlError as error:
+            self.get_logger().warning(f"{error}; trying again", throttle_duration_sec=5.0)
+            self._not_before = time.monotonic() + RETRY_S
+
+    def _free_arm(self, event: EpisodeEvent) -> None:
+        """An arm that holds after a trial pressed on something: take it away, then let the arm move again."""
+        if not self._arm_holds:
+            self._tool_cleared = False
+            return
+        try:
+            if not self._tool_cleared:
+                self._control.request("reset", seed=int(event.seed))
+                self._not_before = time.monotonic() + FREEING_S
+            elif self._resume.service_is_ready():
+                self._resume.call_async(Trigger.Request())
+                self._not_before = time.monotonic() + RETRY_S
+            self._tool_cleared = not self._tool_cleared
         except ControlError as error:
             self.get_logger().warning(f"{error}; trying again", throttle_duration_sec=5.0)
             self._not_before = time.monotonic() + RETRY_S
