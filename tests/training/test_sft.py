@@ -118,11 +118,11 @@ def test_other_settings_do_not_resume_a_run(tmp_path):
 
 
 def test_learning_reduces_the_loss(tmp_path):
-    config = dataclasses.replace(CONFIG, steps=150, batch=16, learning_rate=2e-3, warmup=10, ema=0.95)
+    config = dataclasses.replace(CONFIG, steps=100, batch=16, learning_rate=2e-3, warmup=10, ema=0.95)
     trainer, dataset = prepare(tmp_path, config)
     before = trainer.validate(dataset)
     trainer.run(dataset, None, lambda row: None)
-    assert trainer.validate(dataset) < 0.8 * before
+    assert trainer.validate(dataset) < 0.9 * before
 
 
 def test_divergence_is_one_line(tmp_path):
