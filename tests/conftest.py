@@ -2,6 +2,7 @@
 always stops what it started."""
 
 import fcntl
+import itertools
 import os
 import re
 import signal
@@ -17,12 +18,18 @@ DOMAINS = range(10, 101)
 ADDRESSES = [f"127.77.{a}.{b}" for a in range(1, 5) for b in range(1, 250)]
 
 
+_claims = itertools.count(os.getpid())
+
+
 class _Claim:
-    """One value of a pool, held against every other test run on the machine by a lock on a file."""
+    """One value of a pool, held against every other test run on the machine by a lock on a file.
+
+    Each claim starts looking one further than the last, so that a test does not get what the one before it just left.
+    """
 
     def __init__(self, kind: str, pool):
         pool = list(pool)
-        start = os.getpid() % len(pool)
+        start = next(_claims) % len(pool)
         for value in pool[start:] + pool[:start]:
             path = Path(tempfile.gettempdir()) / f"prophrl-test-{kind}-{value}.lock"
             handle = path.open("w")

@@ -13,7 +13,7 @@ from prophrl_core.config_path import find_config
 
 rclpy = pytest.importorskip("rclpy")
 
-from prophrl_interfaces.msg import EpisodeEvent  # noqa: E402
+from prophrl_interfaces.msg import ArmStatus, EpisodeEvent  # noqa: E402
 from prophrl_interfaces.srv import LabelEpisode  # noqa: E402
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
@@ -56,6 +56,9 @@ class Session:
         self.ready, self.labels, self.refusals = 0, [], 0
         self.node.create_service(Trigger, "session/scene_ready", self._scene_ready)
         self.node.create_service(LabelEpisode, "episode/label", self._label)
+        self._status = self.node.create_publisher(ArmStatus, "arm/status", qos)
+        self.resumed = 0
+        self.node.create_service(Trigger, "arm/resume", self._resume)
 
     def _scene_ready(self, request, response):
         if self.refusals:
@@ -65,6 +68,14 @@ class Session:
             self.ready += 1
             response.success = True
         return response
+
+    def _resume(self, request, response):
+        self.resumed += 1
+        response.success = True
+        return response
+
+    def arm(self, mode: int) -> None:
+        self._status.publish(ArmStatus(mode=mode))
 
     def _label(self, request, response):
         self.labels.append((request.episode_id, request.outcome))
@@ -119,6 +130,29 @@ def test_a_trial_from_reset_to_label(process, ros_domain, loopback_ip, tmp_path)
         session.spin(seconds=1.0)
         assert session.ready == 2 and len(session.labels) == 2
         assert node.interrupt() == 0
+    finally:
+        session.close()
+        control.close()
+
+
+def test_a_held_arm_is_freed_after_the_trial_and_not_during_it(process, ros_domain, loopback_ip, tmp_path):
+    control, session = ControlPort(loopback_ip), Session()
+    try:
+        node = operator(process, loopback_ip, tmp_path)
+        session.say(EpisodeEvent.STARTED, episode_id="one", seed=7)
+        assert session.spin(lambda: {"cmd": "status"} in control.asked), node.output()
+        session.arm(ArmStatus.MODE_HOLD)
+        session.spin(seconds=3.0)
+        assert session.resumed == 0 and not any(asked["cmd"] == "reset" for asked in control.asked)
+        session.say(EpisodeEvent.STOPPED, episode_id="one", seed=7, outcome="fault")
+        assert session.spin(lambda: session.resumed == 1), node.output()
+        assert {"cmd": "reset", "seed": 7} in control.asked
+        session.arm(ArmStatus.MODE_READY)
+        session.spin(seconds=3.0)
+        assert session.resumed == 1
+        session.arm(ArmStatus.MODE_PROTECTIVE_STOP)
+        session.spin(seconds=3.0)
+        assert session.resumed == 1
     finally:
         session.close()
         control.close()
