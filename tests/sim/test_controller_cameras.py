@@ -6,8 +6,15 @@ import time
 import numpy as np
 import pytest
 from emulated_cell import EmulatedCell
+from prophrl_core.cell import load_cell
 from prophrl_core.frame_link import COLOUR, DEPTH, FrameLinkError, FrameReceiver
+from prophrl_core.task import load_task
+from prophrl_sim.camera_render import CameraRenderer
+from prophrl_sim.camera_server import depth_units
 from prophrl_sim.frame_state import FrameState
+from prophrl_sim.plant import Plant
+from prophrl_sim.render import Renderer
+from prophrl_sim.scene import build
 
 
 @pytest.fixture
@@ -49,6 +56,18 @@ def test_frames_flow_show_the_scene_and_stall_on_demand(cell):
         stamps.append(time.monotonic())
     receiver.close()
     assert max(np.diff(stamps)) > 1.0
+
+
+def test_one_pass_draws_what_two_passes_draw():
+    cell = load_cell("sim")
+    plant = Plant(build(cell, load_task("grasp_bottle")))
+    with Renderer(plant.scene) as two_passes:
+        wanted = two_passes.colour("front"), two_passes.depth("front")
+    with CameraRenderer(plant.scene) as one_pass:
+        colour, depth = one_pass.draw(cell.camera("front"))
+    assert np.array_equal(colour, wanted[0])
+    assert np.allclose(depth, wanted[1], atol=1e-4)
+    assert np.abs(depth_units(depth).astype(float) - wanted[1] * 1e3).max() <= 1.1
 
 
 def test_an_unknown_camera_is_named_in_the_refusal(cell):

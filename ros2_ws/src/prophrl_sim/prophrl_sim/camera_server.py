@@ -19,7 +19,6 @@ from prophrl_core.cell import CameraSpec, CellSpec, load_cell
 from prophrl_core.frame_link import COLOUR, DEPTH, CameraInfoLine, Frame, FrameLinkError, read_line, send_frame
 from prophrl_core.task import load_task
 
-from prophrl_sim import gl
 from prophrl_sim.frame_state import FrameState
 
 DEPTH_SCALE = 0.001  # m per unit
@@ -118,18 +117,17 @@ class Shutter:
 
 def serve(cell: CellSpec, task_name: str, host: str, state: FrameState, stop: threading.Event) -> None:
     """Draw and serve until ``stop``."""
-    gl.select()
+    from prophrl_sim.camera_render import CameraRenderer
     from prophrl_sim.plant import Plant
-    from prophrl_sim.render import Renderer
     from prophrl_sim.scene import build
 
     plant = Plant(build(cell, load_task(task_name)))
     server = FrameServer(host, cell.simulator.frame_port, {c.name: camera_info(c) for c in cell.cameras})
     start = time.monotonic()
     shutters = {camera.name: Shutter(camera.fps, start) for camera in cell.cameras}
-    with Renderer(plant.scene) as renderer:
+    with CameraRenderer(plant.scene) as renderer:
         for camera in cell.cameras:
-            _expose(plant, renderer, camera, 0, 0.0)
+            renderer.draw(camera)
         print("ready", flush=True)
         while not stop.is_set():
             camera = min(cell.cameras, key=lambda c: shutters[c.name].due)
@@ -138,17 +136,17 @@ def serve(cell: CellSpec, task_name: str, host: str, state: FrameState, stop: th
             snapshot, taken, stalled_until = state.read()
             if snapshot is not None and taken >= stalled_until and server.watched(camera.name):
                 plant.restore(snapshot)
-                server.publish(camera.name, _expose(plant, renderer, camera, shutter.number, taken))
+                server.publish(camera.name, _expose(renderer, camera, shutter.number, taken))
             shutter.advance(time.monotonic())
     server.close()
 
 
-def _expose(plant, renderer, camera: CameraSpec, number: int, taken: float) -> list[Frame]:
+def _expose(renderer, camera: CameraSpec, number: int, taken: float) -> list[Frame]:
     """Colour and depth of the plant's present state; the timestamp is the state's time in ms."""
-    stamp = taken * 1e3
-    frames = [Frame(COLOUR, number, stamp, renderer.colour(camera.name))]
+    colour, depth = renderer.draw(camera)
+    frames = [Frame(COLOUR, number, taken * 1e3, colour)]
     if camera.depth:
-        frames.append(Frame(DEPTH, number, stamp, depth_units(renderer.depth(camera.name))))
+        frames.append(Frame(DEPTH, number, taken * 1e3, depth_units(depth)))
     return frames
 
 
@@ -165,6 +163,9 @@ def main() -> None:
     state = FrameState(int(arguments.state))
     try:
         serve(load_cell(arguments.cell), arguments.task, arguments.host, state, stop)
+    except (RuntimeError, OSError, ImportError) as error:
+        print(f"prophrl: renderer: {error}", file=sys.stderr, flush=True)
+        sys.exit(1)
     finally:
         state.close()
 
