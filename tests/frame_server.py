@@ -1,4 +1,4 @@
-"""A frame server for tests: numbered frames on loopback at an exact rate, with losses, pauses and hang-ups on demand."""
+"""A frame server for tests: numbered frames on loopback at an exact rate; losses, pauses and hang-ups on demand."""
 
 import contextlib
 import socket

@@ -27,9 +27,8 @@ class Listener:
         self.colour, self.depth, self.info, self.status = [], [], [], []
         subscribe = self.node.create_subscription
         subscribe(Image, "camera/front/color/image_raw", self._image(self.colour), qos_profile_sensor_data, raw=True)
-        subscribe(
-            Image, "camera/front/aligned_depth_to_color/image_raw", self._image(self.depth), qos_profile_sensor_data, raw=True
-        )
+        depth = "camera/front/aligned_depth_to_color/image_raw"
+        subscribe(Image, depth, self._image(self.depth), qos_profile_sensor_data, raw=True)
         subscribe(CameraInfo, "camera/front/color/camera_info", self.info.append, qos_profile_sensor_data)
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         subscribe(CameraStatus, "camera/front/status", self.status.append, latched)
@@ -126,7 +125,7 @@ def test_a_stall_is_reported_and_the_pipeline_restarted(listener, server, proces
 
 @pytest.mark.parametrize(("camera", "name", "line"), [
     ({"port": 9}, "front", "prophrl: error: camera front: expected a frame server at 127.0.0.1:9, got"),
-    ({"source": "realsense", "serial": "0123"}, "front", "prophrl: error: camera front: expected RealSense 0123, found none"),
+    ({"source": "realsense", "serial": "0123"}, "front", "camera front: expected RealSense 0123, found none; plug it in"),
     ({}, "wrist", "prophrl: error: cell sim: no camera 'wrist' (it has: front)"),
 ])
 def test_a_missing_camera_is_one_line_and_exit_status_2(ros_domain, process, tmp_path, camera, name, line):

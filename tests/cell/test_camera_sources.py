@@ -55,9 +55,8 @@ def test_injected_frames_keep_their_numbers_pixels_and_depth(server, opened):
     source = InjectedSource("front", "127.0.0.1", server.port, with_depth=True)
     model = opened(source)
     assert (model.width, model.height) == (MODEL.width, MODEL.height)
-    np.testing.assert_allclose(
-        [model.fx, model.fy, model.cx, model.cy, *model.distortion], [300.0, 301.0, 160.5, 119.5, *MODEL.distortion], rtol=1e-6
-    )
+    intrinsics = [model.fx, model.fy, model.cx, model.cy, *model.distortion]
+    np.testing.assert_allclose(intrinsics, [300.0, 301.0, 160.5, 119.5, *MODEL.distortion], rtol=1e-6)
     frames = read_some(source, 60)
     numbers = [f.number for f in frames]
     assert numbers == list(range(numbers[0], numbers[0] + 60))
@@ -162,7 +161,8 @@ def record(path, baseline_m: float, frames: int):
         stream.width, stream.height = 320, 240
         intrinsics = rs.intrinsics()
         intrinsics.width, intrinsics.height, intrinsics.fx, intrinsics.fy = 320, 240, 300.0, 300.0
-        intrinsics.ppx, intrinsics.ppy, intrinsics.model, intrinsics.coeffs = 160.0, 120.0, rs.distortion.brown_conrady, [0] * 5
+        intrinsics.ppx, intrinsics.ppy = 160.0, 120.0
+        intrinsics.model, intrinsics.coeffs = rs.distortion.brown_conrady, [0.0] * 5
         stream.intrinsics = intrinsics
         sensor.set_metadata(rs.frame_metadata_value.actual_fps, 30_000)
         streams[name] = (sensor, sensor.add_video_stream(stream).as_video_stream_profile(), size)

@@ -51,7 +51,8 @@ class Rig:
         self._thread.start()
         node = [sys.executable, "-m"]
         arguments = ["--ros-args", "-p", f"cell_file:={folder / 'cell.yaml'}"]
-        self.camera = process([*node, "prophrl_cell.nodes.camera_node", *arguments, "-p", "camera:=front"], name="camera")
+        command = [*node, "prophrl_cell.nodes.camera_node", *arguments, "-p", "camera:=front"]
+        self.camera = process(command, name="camera")
         command = [*node, "prophrl_cell.nodes.recorder_node", *arguments, "-p", f"episodes_dir:={self.episodes}"]
         self.recorder = process(command, name="recorder")
         self.wait(lambda: self.recorder_status and self.camera_status and self.camera_status[-1].streaming)

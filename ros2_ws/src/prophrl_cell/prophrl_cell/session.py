@@ -187,7 +187,8 @@ class TrialSession:
             self._started_s = now_s
             return [self._emit(Announce.STARTED)]
         if now_s - self._since_s > self._config.scene_timeout_s:
-            return self._give_up(now_s, f"nobody called session/scene_ready within {self._config.scene_timeout_s:.0f} s")
+            limit_s = self._config.scene_timeout_s
+            return self._give_up(now_s, f"nobody called session/scene_ready within {limit_s:.0f} s")
         return []
 
     def _running(self, now_s: float, view: View) -> list:

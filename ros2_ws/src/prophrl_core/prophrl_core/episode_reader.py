@@ -59,7 +59,7 @@ class Episode:
                 continue
             bgr = cv2.imdecode(message.data, cv2.IMREAD_COLOR)
             if bgr is None:
-                raise UserError(f"{self.folder.name}: expected a {message.format!r} picture at t={t:.3f} s, got damaged bytes")
+                raise UserError(f"{self.folder.name}: expected a {message.format!r} picture at t={t:.3f}, got damaged bytes")
             yield t, cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
     def depth_frames(self, camera: str) -> Iterator[tuple[float, np.ndarray]]:
@@ -111,7 +111,9 @@ def read_episode(folder: str | Path) -> Episode:
     try:
         episode.topics
     except AnyReaderError as error:
-        raise UserError(f"{folder}: expected a whole bag, got: {error}; try: prophrl data repair {folder.parent}") from None
+        raise UserError(
+            f"{folder}: expected a whole bag, got: {error}; try: prophrl data repair {folder.parent}"
+        ) from None
     return episode
 
 

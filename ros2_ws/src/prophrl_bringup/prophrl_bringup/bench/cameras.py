@@ -62,8 +62,8 @@ def measure(seconds: float, seed: int, variables: dict[str, str], folder: Path) 
         cell_file.write_text(yaml.safe_dump(_cell(_wait_for(ready, 30.0))))
         for name in CAMERAS:
             program = str(environment.executable("prophrl_cell", "camera_node"))
-            parameters = ["--ros-args", "-r", f"__node:=camera_{name}", "-p", f"cell_file:={cell_file}", "-p", f"camera:={name}"]
-            stack.enter_context(running([program, *parameters], variables))
+            pairs = ["-r", f"__node:=camera_{name}", "-p", f"cell_file:={cell_file}", "-p", f"camera:={name}"]
+            stack.enter_context(running([program, "--ros-args", *pairs], variables))
         topics = [f"camera/{name}/{topic}" for name in CAMERAS for topic in TOPICS]
         subscriber = [sys.executable, "-m", "prophrl_bringup.bench.frame_subscriber", "--seconds", str(seconds)]
         stack.enter_context(running([*subscriber, "--result", str(result), "--topics", *topics], variables))
@@ -74,7 +74,7 @@ def _wait_for(path: Path, timeout_s: float) -> str:
     deadline = time.monotonic() + timeout_s
     while not path.exists():
         if time.monotonic() > deadline:
-            raise UserError(f"bench cameras: expected {path.name} within {timeout_s:.0f} s, got nothing; see the lines above")
+            raise UserError(f"bench cameras: expected {path.name} within {timeout_s:.0f} s, got none; see the lines above")
         time.sleep(0.1)
     return path.read_text()
 

@@ -20,6 +20,7 @@ def load():
         except (ImportError, OSError):
             raise UserError(
                 f"expected librealsense to load, got '{first}';"
-                " install it with: pip install pyrealsense2, and apt install libusb-1.0-0 (or pip install libusb-package)"
+                " install it with: pip install pyrealsense2, and apt install libusb-1.0-0"
+                " (or pip install libusb-package)"
             ) from None
     return pyrealsense2

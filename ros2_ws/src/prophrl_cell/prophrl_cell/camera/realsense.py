@@ -97,8 +97,9 @@ class FrameAligner:
 def _same_view(colour_profile, depth_profile) -> bool:
     """Whether depth pixels are colour pixels: equal intrinsics and coinciding optical frames."""
     motion = depth_profile.get_extrinsics_to(colour_profile)
-    coincide = np.allclose(motion.rotation, np.eye(3).ravel(), atol=1e-6) and np.allclose(motion.translation, 0, atol=1e-6)
-    return coincide and profile_model(colour_profile) == profile_model(depth_profile)
+    parallel = np.allclose(motion.rotation, np.eye(3).ravel(), atol=1e-6)
+    coincide = np.allclose(motion.translation, 0, atol=1e-6)
+    return parallel and coincide and profile_model(colour_profile) == profile_model(depth_profile)
 
 
 def profile_model(profile) -> CameraModel:
@@ -122,10 +123,10 @@ class _PipelineSource:
         self._pipeline = pipeline
         device = profile.get_device()
         sensor = device.first_depth_sensor()
-        if sensor.supports(rs.option.global_time_enabled) and not sensor.is_option_read_only(rs.option.global_time_enabled):
-            for each in device.query_sensors():
-                if each.supports(rs.option.global_time_enabled):
-                    each.set_option(rs.option.global_time_enabled, 0)
+        for each in device.query_sensors():
+            option = rs.option.global_time_enabled  # librealsense's own clock map; ours starts from the hardware's clock
+            if each.supports(option) and not each.is_option_read_only(option):
+                each.set_option(option, 0)
         colour, depth = profile.get_stream(rs.stream.color), profile.get_stream(rs.stream.depth)
         self._aligner = FrameAligner(rs, sensor.get_depth_scale(), colour, depth)
         self.serial = device.get_info(rs.camera_info.serial_number)
@@ -186,14 +187,17 @@ class RecordingSource(_PipelineSource):
     def open(self) -> CameraModel:
         rs = librealsense.load()
         if not self._path.is_file():
-            raise UserError(f"camera {self.label}: expected a recording at {self._path}, found none; correct the cell file")
+            raise UserError(
+                f"camera {self.label}: expected a recording at {self._path}, found none; correct the cell file"
+            )
         config = rs.config()
         try:
             rs.config.enable_device_from_file(config, str(self._path), True)
             model = self._start(config)
         except RuntimeError as error:
             raise UserError(
-                f"camera {self.label}: expected a librealsense recording with colour and depth, got {self._path} ({error})"
+                f"camera {self.label}: expected a librealsense recording with colour and depth,"
+                f" got {self._path} ({error})"
             ) from None
         self._pipeline.get_active_profile().get_device().as_playback().set_real_time(True)
         return model

@@ -79,8 +79,9 @@ class RecorderNode(ProcessNode):
         polled = Polled()
         # The event topic first, so that an episode is open before the messages of the same poll are put.
         for topic in sorted(self._topics, key=lambda t: t.topic != EVENT_TOPIC):
-            kind = _message_class(topic.type_name)
-            subscription = self.create_subscription(kind, topic.topic, _never, _qos(topic), callback_group=polled, raw=True)
+            subscription = self.create_subscription(
+                _message_class(topic.type_name), topic.topic, _never, _qos(topic), callback_group=polled, raw=True
+            )
             self._subscriptions_made.append((self.resolve_topic_name(topic.topic), subscription))
         self._event_topic = self.resolve_topic_name(EVENT_TOPIC)
         self._timers_made = [self.create_timer(POLL_PERIOD_S, self._poll), self.create_timer(0.5, self._report)]

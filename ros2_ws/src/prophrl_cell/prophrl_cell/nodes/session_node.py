@@ -24,7 +24,7 @@ from prophrl_cell.session import Announce, Emit, GoHome, SessionConfig, TrialSes
 
 STEP_PERIOD_S = 0.05
 # Longest silence of a status before its node counts as gone (s); each publishes at 1 Hz or faster.
-SILENCE_S = {"arm": 1.0, "recorder": 3.0, "policy": 4.0}
+SILENCE_S = {"arm": 2.0, "recorder": 3.0, "policy": 4.0}
 CAMERA_SILENCE_S = 4.0
 EVENTS = {
     Announce.RESET_REQUESTED: EpisodeEvent.RESET_REQUESTED,

@@ -68,7 +68,9 @@ class EpisodeRecorder:
             probe.touch()
             probe.unlink()
         except OSError as error:
-            raise UserError(f"recorder: expected a writable folder at {root}, got: {error}; choose another episodes_dir") from None
+            raise UserError(
+                f"recorder: expected a writable folder at {root}, got: {error}; choose another episodes_dir"
+            ) from None
         self._thread = threading.Thread(target=self._run, name="episode-writer", daemon=True)
         self._thread.start()
 
@@ -194,7 +196,10 @@ class EpisodeRecorder:
 
     def _too_full(self, free: int) -> str:
         need = self._spec.min_free_bytes
-        return f"expected {need >> 20} MiB free on the disk of {self._root}, got {free >> 20} MiB; make room or lower min_free_bytes"
+        return (
+            f"expected {need >> 20} MiB free on the disk of {self._root}, got {free >> 20} MiB;"
+            " make room or lower min_free_bytes"
+        )
 
     def _stop_early(self, why: str) -> None:
         """Keep what there is as a readable bag; count everything that still comes as lost."""

@@ -162,9 +162,10 @@ class McapWriter:
 
     def _summary(self, metadata_indexes: list[bytes]) -> bytes:
         counts = b"".join(struct.pack("<HQ", *entry) for entry in sorted(self.counts.items()))
+        start_ns = self._start_ns if self._chunk_indexes else 0
         statistics = struct.pack(
             "<QHIIIIQQI", sum(self.counts.values()), len(self._schemas), len(self._channels), 0,
-            len(metadata_indexes), len(self._chunk_indexes), self._start_ns if self._end_ns else 0, self._end_ns, len(counts),
+            len(metadata_indexes), len(self._chunk_indexes), start_ns, self._end_ns, len(counts),
         ) + counts
         groups = (
             (SCHEMA, [entry for _, entry in self._schemas.values()]), (CHANNEL, self._channels),

@@ -72,7 +72,8 @@ def repair_episode(partial: pathlib.Path) -> EpisodeMeta:
     target.replace(source)
     (partial / RESERVE_NAME).unlink(missing_ok=True)
     bag_metadata.write_bag_metadata(partial, information)
-    repaired = _repaired_meta(meta, damage, end_ns, tuple(s.summary(n) for s, n in zip(streams.values(), counts, strict=True)))
+    summaries = tuple(s.summary(n) for s, n in zip(streams.values(), counts, strict=True))
+    repaired = _repaired_meta(meta, damage, end_ns, summaries)
     write_meta(partial, repaired)
     partial.rename(final)
     return repaired
