@@ -1,6 +1,7 @@
 # make setup [EXTRAS="train test"] | demo | test | bench
 PYTHON ?= python3
 EXTRAS ?=
+BENCHES = control faults inference cameras agreement
 SETUP = @$(PYTHON) tools/prophrl_setup
 ENTER = . .venv/prophrl/env.sh &&
 
@@ -20,6 +21,4 @@ test:
 bench:
 	$(SETUP) train
 	@mkdir -p runs/bench
-	@./prophrl bench control --json runs/bench/control.json
-	@./prophrl bench inference --json runs/bench/inference.json
-	@./prophrl bench cameras --json runs/bench/cameras.json
+	@for name in $(BENCHES); do ./prophrl bench $$name --json runs/bench/$$name.json || exit; done

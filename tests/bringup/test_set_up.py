@@ -92,6 +92,14 @@ def test_demo_needs_no_torch_and_training_does(setup_modules):
     assert requirements.pinned(ROOT, "torch").startswith("torch==")
 
 
+def test_with_a_gpu_there_is_one_onnx_runtime_and_it_uses_it(setup_modules):
+    requirements = setup_modules["requirements"]
+    for name in ("demo", "train"):
+        found = [line for line in requirements.extra(ROOT, name, gpu=True) if line.startswith("onnxruntime")]
+        assert len(found) == 1 and found[0].startswith("onnxruntime-gpu")
+        assert [line for line in requirements.extra(ROOT, name) if line.startswith("onnxruntime")] == ["onnxruntime"]
+
+
 def test_no_version_is_written_twice(setup_modules):
     requirements = setup_modules["requirements"]
     listed = [*requirements.build(ROOT), *(line for name in ("demo", "train", "test") for line in requirements.extra(ROOT, name))]

@@ -69,13 +69,14 @@ def install_python(ros: Ros, extras: set[str], progress: Progress) -> str:
     if any("cmake" in need.packages for need in system_packages.missing(venv_exists=True)):
         packages.append("cmake")
     python_environment.install(ROOT, VENV, ros, packages, progress)
+    gpu = python_environment.has_gpu()
     progress.step("Python packages: nodes, simulated cell, demo")
-    python_environment.install(ROOT, VENV, ros, requirements.extra(ROOT, "demo"), progress)
+    python_environment.install(ROOT, VENV, ros, requirements.extra(ROOT, "demo", gpu), progress)
     for extra in [name for name in EXTRAS if name in extras]:
         progress.step(f"Python packages: {extra}")
         if extra == "train":
             python_environment.install_torch(ROOT, VENV, ros, progress)
-        python_environment.install(ROOT, VENV, ros, requirements.extra(ROOT, extra), progress)
+        python_environment.install(ROOT, VENV, ros, requirements.extra(ROOT, extra, gpu), progress)
     if ros.from_wheels:
         python = VENV / "bin" / "python"
         find = "import sysconfig, numpy; print(sysconfig.get_path('include')); print(numpy.get_include())"

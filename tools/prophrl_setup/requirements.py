@@ -5,6 +5,8 @@ import tomllib
 from pathlib import Path
 
 
+GPU_BUILDS = {"onnxruntime": "onnxruntime-gpu[cuda,cudnn]"}
+
 
 def _lines(path: Path) -> list[str]:
     stripped = (line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
@@ -33,12 +35,17 @@ def ros_wheels(root: Path, distro: str) -> list[str]:
     return [line for line in lines if line.startswith(f"ros-{distro}-")]
 
 
-def extra(root: Path, name: str) -> list[str]:
-    """``demo`` and ``test`` from their files, ``train`` from training/pyproject.toml."""
+def extra(root: Path, name: str, gpu: bool = False) -> list[str]:
+    """``demo`` and ``test`` from their files, ``train`` from training/pyproject.toml.
+
+    With a GPU, ONNX Runtime is the build that uses it: another package with the same content, so never both.
+    """
     if name == "train":
         project = tomllib.loads((root / "training" / "pyproject.toml").read_text(encoding="utf-8"))
-        return list(project["project"]["dependencies"])
-    return _lines(root / "tools" / "requirements" / f"{name}.txt")
+        lines = list(project["project"]["dependencies"])
+    else:
+        lines = _lines(root / "tools" / "requirements" / f"{name}.txt")
+    return [GPU_BUILDS.get(line, line) if gpu else line for line in lines]
 
 
 def declaration_files(root: Path) -> list[Path]:

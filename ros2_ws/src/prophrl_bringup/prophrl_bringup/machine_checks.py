@@ -157,7 +157,7 @@ def gpu() -> list[Finding]:
     if "CUDAExecutionProvider" in providers:
         return [Finding(OK, "GPU", "NVIDIA, ONNX Runtime uses it")]
     text = "NVIDIA, but this ONNX Runtime has no CUDA provider: policies run on the CPU"
-    return [Finding(NOTE, "GPU", text, "run: .venv/bin/pip install --force-reinstall onnxruntime-gpu")]
+    return [Finding(NOTE, "GPU", text, "run: .venv/bin/pip uninstall -y onnxruntime, then make setup (its GPU build needs the driver installed first)")]
 
 
 def disk() -> list[Finding]:
