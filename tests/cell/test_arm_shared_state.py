@@ -9,7 +9,7 @@ import pytest
 from prophrl_cell.arm.shared_state import COMMAND, SAMPLE, STATE, ArmMemory, Mode
 
 WRITER = """
-import sys, numpy as np
+import sys, time, numpy as np
 from prophrl_cell.arm.shared_state import *
 memory = ArmMemory.attach(int(sys.argv[1]))
 state, sample = np.zeros((), STATE), np.zeros((), SAMPLE)
@@ -19,6 +19,7 @@ for i in range(1, int(sys.argv[2]) + 1):
     memory.state.write(state)
     sample["stamp"] = i; sample["T_command"] = i; sample["openness"] = i
     memory.samples.publish(sample)
+    if i % 32 == 0: time.sleep(0.0003)
 """
 
 
@@ -31,9 +32,7 @@ def memory():
 
 def test_a_reader_never_sees_half_a_record(memory):
     count = 30000
-    writer = subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(memory.fd), str(count)], pass_fds=[memory.fd]
-    )  # fmt: skip
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, str(memory.fd), str(count)], pass_fds=[memory.fd])
     seen, reads, last = 0, 0, 0.0
     try:
         while writer.poll() is None or seen + memory.samples.lost < count:
@@ -50,7 +49,7 @@ def test_a_reader_never_sees_half_a_record(memory):
     finally:
         writer.kill()
         writer.wait()
-    assert seen + memory.samples.lost == count and last == count and reads > 100
+    assert seen + memory.samples.lost == count and last == count and reads > 20
 
 
 def test_commands_are_refused_when_nobody_reads_and_kept_in_order(memory):
@@ -66,11 +65,11 @@ def test_commands_are_refused_when_nobody_reads_and_kept_in_order(memory):
 
 def test_an_unread_ring_counts_what_it_lost(memory):
     sample = np.zeros((), SAMPLE)
-    for i in range(2000):
+    for i in range(9000):
         sample["stamp"] = i
         memory.samples.publish(sample)
     kept = memory.samples.pop_all()
-    assert kept[-1]["stamp"] == 1999 and len(kept) + memory.samples.lost == 2000
+    assert kept[-1]["stamp"] == 8999 and len(kept) + memory.samples.lost == 9000
     assert memory.samples.pop_all() == []
 
 

@@ -22,8 +22,8 @@ def one_line(node):
 def test_the_arm_rests_reports_and_recovers_from_every_fault_in_one_running_graph(arm_rig):
     with arm_rig() as rig:
         rig.start_arm()
+        rig.client.home()
         for scenario in SCENARIOS:
-            rig.client.home()
             rig.client.start_episode()
             outcome = run_scenario(rig, scenario)
             assert outcome.stop_time < scenario.limit + 1.0, scenario.name

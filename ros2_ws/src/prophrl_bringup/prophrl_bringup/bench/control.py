@@ -46,7 +46,7 @@ class Timing:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--seconds", type=float, default=30.0, help="measured length of each run (default 30, at most 55)")
-    parser.add_argument("--umi-path", type=Path, help="folder with a copy of UMI's public code, to measure its controller")
+    parser.add_argument("--umi-path", help="folder with a copy of UMI's public code (or several, joined by ':')")
     parser.add_argument("--bundle", type=Path, default=Path("bundles/grasp_bottle/sft"), help="policy that runs beside")
 
 

@@ -98,7 +98,6 @@ def run_scenario(rig, scenario: Scenario) -> Outcome:
 def recover(rig, scenario: Scenario) -> None:
     """The operator's part, then proof that the arm follows chunks again. UserError when it does not."""
     from prophrl_bringup.bench.arm_client import sway
-    from prophrl_interfaces.msg import ArmStatus
 
     client = rig.client
     client.spin(scenario.content.get("seconds", 0.0))
@@ -108,11 +107,10 @@ def recover(rig, scenario: Scenario) -> None:
         if np.abs(rig.joints() - before).max() > 0.01:
             raise UserError(f"{scenario.name}: expected the arm to wait for the operator's resume, it moved")
     client.recover()
-    client.home()
     client.start_episode()
     client.execute(sway())
     client.stop_episode()
-    client.until_mode(ArmStatus.MODE_READY)
+    client.home()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -130,10 +128,10 @@ def run(arguments: argparse.Namespace) -> int:
     figures = []
     with tempfile.TemporaryDirectory(prefix="prophrl-bench-") as folder, ArmRig(Path(folder), "127.66.0.1", 98) as rig:
         rig.start_arm()
+        rig.client.home()
         for scenario in chosen:
             times = []
             for _ in range(arguments.n):
-                rig.client.home()
                 rig.client.start_episode()
                 times.append(run_scenario(rig, scenario).stop_time)
                 recover(rig, scenario)

@@ -1,10 +1,11 @@
 """UMI's RTDE interpolation controller on the same task, from a copy of its public code outside this repository.
 
-``--umi-path`` is the folder that contains ``umi/`` (and what it imports). Nothing of it is changed; the RTDE
+``--umi-path`` is the folder that contains ``umi/``, or several joined by ":", as its dependencies need. Nothing of it is changed; the RTDE
 client it creates is wrapped to note when each servo command is issued.
 """
 
 import argparse
+import os
 import signal
 import sys
 import time
@@ -45,7 +46,7 @@ def main() -> None:
     parser.add_argument("--log", required=True)
     parser.add_argument("--umi-path", required=True)
     arguments = parser.parse_args()
-    sys.path.insert(0, arguments.umi_path)
+    sys.path[:0] = arguments.umi_path.split(os.pathsep)
     import umi.real_world.rtde_interpolation_controller as theirs
 
     NotingControl.log = np.memmap(arguments.log + ".map", np.float64, "w+", shape=(_MOST,))

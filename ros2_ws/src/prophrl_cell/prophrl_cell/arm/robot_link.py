@@ -24,6 +24,7 @@ _VARIABLES = [
     "timestamp", "actual_q", "actual_qd", "actual_TCP_pose", "actual_TCP_force", "robot_mode", "safety_mode",
     "runtime_state", "safety_status_bits", "speed_scaling",
 ]  # fmt: skip
+_STREAM_HZ = 125.0  # of the state streams; commands go out at the servo rate whatever this is
 _RESTART_ATTEMPTS, _RESTART_PAUSE = 4, 0.3  # the client's view of the controller lags behind an unlock
 _TCP_TOLERANCE = 0.01  # m between our forward kinematics and the controller's
 
@@ -59,8 +60,8 @@ class RobotLink:
         self._robot = robot
         self._period = 1.0 / robot.servo_rate
         try:
-            self._receive = rtde_receive.RTDEReceiveInterface(robot.ip, float(robot.servo_rate), _VARIABLES)
-            self._control = rtde_control.RTDEControlInterface(robot.ip, float(robot.servo_rate))
+            self._receive = rtde_receive.RTDEReceiveInterface(robot.ip, _STREAM_HZ, _VARIABLES)
+            self._control = rtde_control.RTDEControlInterface(robot.ip, _STREAM_HZ)
         except (RuntimeError, ValueError, OSError) as error:
             raise UserError(f"robot {robot.ip}: {_explain(str(error))}") from None
         self._prepare()

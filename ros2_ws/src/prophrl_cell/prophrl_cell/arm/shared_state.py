@@ -210,7 +210,7 @@ class Ring:
 class ArmMemory:
     """All blocks of one RTDE process; ``create`` in the node, ``attach`` in the process."""
 
-    _RINGS = ((SAMPLE, 512), (COMMAND, 32), (EVENT, 256), (EXECUTED, 256))
+    _RINGS = ((SAMPLE, 4096), (COMMAND, 32), (EVENT, 256), (EXECUTED, 256))
 
     def __init__(self, fd: int):
         self.fd = fd
