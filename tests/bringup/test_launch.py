@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,8 @@ def test_ctrl_c_ends_a_running_cell_cleanly(process, ros_domain, loopback_ip, tm
     running = launch(process, task, "cell:=sim", f"robot_ip:={loopback_ip}", "policy:=none", f"run:={run_dir}")
     wait_until_all_answer(run_dir, running)
     assert "arm_node" in session_processes_of(run_dir)
-    assert running.interrupt(timeout=20) == 0, running.output()
+    os.killpg(running.pid, signal.SIGINT)  # as a terminal does: every process hears it, then once more from launch
+    assert running.wait(20) == 0, running.output()
     assert "process has died" not in running.output() and "Traceback" not in running.output(), running.output()
     assert_all_ended(run_dir)
 

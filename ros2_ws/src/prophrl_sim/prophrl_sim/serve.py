@@ -159,8 +159,13 @@ def run_cell(cell_name: str, task_name: str, host: str | None = None, ready_file
     if not host.startswith("127."):
         raise UserError(f"simulated cell: expected a loopback address (127.x.y.z) to listen on, got {host}")
     simulated = SimulatedCell(cell, task, host, cell_name, task_name)
+
+    def end(number, frame) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal and ros2 launch both send one
+        simulated.stop()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: simulated.stop())
+        signal.signal(number, end)
     try:
         simulated.open()
         print(f"simulated cell {cell.name} ({task.name}) ready on {host}", flush=True)

@@ -1,11 +1,11 @@
 """Asks every node of the session, once a second, whether its executor still answers; publishes /diagnostics."""
 
-import signal
 import sys
 import time
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from prophrl_core.stop_signal import StopSignal
 from rcl_interfaces.srv import GetParameters
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -78,9 +78,7 @@ class HeartbeatNode(Node):
 
 
 def main() -> None:
-    stop: list[bool] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.append(True))
+    stop = StopSignal()
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = HeartbeatNode()
     executor = SingleThreadedExecutor()

@@ -1,11 +1,11 @@
 """Asks the session for a number of trials, prints each as it ends, and ends when all have."""
 
-import signal
 import sys
 import time
 
 import rclpy
 from prophrl_core.errors import UserError
+from prophrl_core.stop_signal import StopSignal
 from prophrl_interfaces.action import RunTrials
 from rclpy.action import ActionClient
 from rclpy.executors import SingleThreadedExecutor
@@ -41,7 +41,7 @@ class _Stopped(Exception):
     """Ctrl-C."""
 
 
-def _spin_until(executor, stop: list, condition, timeout: float, failure: str) -> None:
+def _spin_until(executor, stop: StopSignal | bool, condition, timeout: float, failure: str) -> None:
     deadline = time.monotonic() + timeout
     while not condition():
         if stop:
@@ -51,8 +51,8 @@ def _spin_until(executor, stop: list, condition, timeout: float, failure: str) -
         executor.spin_once(timeout_sec=0.1)
 
 
-def run_trials(node: TrialsClient, executor, stop: list) -> RunTrials.Result:
-    """Send the goal and wait for its result; ``stop`` becoming non-empty cancels it."""
+def run_trials(node: TrialsClient, executor, stop: StopSignal) -> RunTrials.Result:
+    """Send the goal and wait for its result; ``stop`` cancels it."""
     _spin_until(
         executor, stop, node.client.server_is_ready, SERVER_TIMEOUT_S,
         f"run_trials: expected a running session_node, none answered in {SERVER_TIMEOUT_S:.0f} s; is the cell up?",
@@ -67,7 +67,7 @@ def run_trials(node: TrialsClient, executor, stop: list) -> RunTrials.Result:
         _spin_until(executor, stop, result.done, float("inf"), "")
     except _Stopped:
         cancelled = handle.cancel_goal_async()
-        _spin_until(executor, [], cancelled.done, CANCEL_TIMEOUT_S, "run_trials: the session did not confirm the stop")
+        _spin_until(executor, False, cancelled.done, CANCEL_TIMEOUT_S, "run_trials: the session did not confirm the stop")
         raise
     return result.result().result
 
@@ -84,9 +84,7 @@ def report(result: RunTrials.Result, wanted: int) -> int:
 
 
 def main() -> None:
-    stop: list[bool] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.append(True))
+    stop = StopSignal()
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = TrialsClient()
     executor = SingleThreadedExecutor()

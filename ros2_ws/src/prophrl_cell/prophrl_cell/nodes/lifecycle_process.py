@@ -1,10 +1,10 @@
 """One lifecycle node as one process: configure, activate, spin, and a clean end on SIGINT or SIGTERM."""
 
-import signal
 import sys
 
 import rclpy
 from prophrl_core.errors import UserError
+from prophrl_core.stop_signal import StopSignal
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
@@ -72,9 +72,7 @@ class ProcessNode(LifecycleNode):
 
 def run(make_node, args: list[str] | None = None) -> int:
     """Run ``make_node()`` until a signal; returns the exit code (2 when configuring failed)."""
-    stop = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.append(True))
+    stop = StopSignal()
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     node = make_node()
     executor = SingleThreadedExecutor()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 
 import numpy as np
@@ -12,6 +11,7 @@ from prophrl_core.bundle import read_bundle
 from prophrl_core.cell import load_cell
 from prophrl_core.clock import realtime_to_monotonic
 from prophrl_core.errors import UserError
+from prophrl_core.stop_signal import StopSignal
 from prophrl_core.task import TaskSpec, load_task
 from prophrl_interfaces.msg import ActionChunk, ArmTarget, EpisodeEvent, PolicyStatus
 from prophrl_interfaces.srv import LoadPolicy
@@ -195,9 +195,7 @@ def _pixels(message: Image) -> np.ndarray:
 
 def main(args: list[str] | None = None) -> None:
     """Run until SIGINT or SIGTERM; exit 2 with one line when the bundle cannot be used."""
-    stop: list[bool] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.append(True))
+    stop = StopSignal()
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     node = PolicyNode()
     executor = SingleThreadedExecutor()
@@ -208,11 +206,10 @@ def main(args: list[str] | None = None) -> None:
             node.trigger_configure()
             if node.failure:
                 print(f"prophrl: error: {node.failure}", file=sys.stderr, flush=True)
-                stop.append(True)
                 status = 2
             else:
                 node.trigger_activate()
-        while not stop:
+        while not stop and status == 0:
             executor.spin_once(timeout_sec=SPIN_TIMEOUT_S)
     finally:
         node.close()

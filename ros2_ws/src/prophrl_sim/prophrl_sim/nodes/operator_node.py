@@ -3,13 +3,13 @@
 ``ros2 run prophrl_sim operator_node --ros-args -p cell_file:=sim``
 """
 
-import signal
 import sys
 import time
 
 import rclpy
 from prophrl_core.cell import load_cell
 from prophrl_core.errors import UserError
+from prophrl_core.stop_signal import StopSignal
 from prophrl_interfaces.msg import ArmStatus, EpisodeEvent
 from prophrl_interfaces.srv import LabelEpisode
 from rclpy.executors import SingleThreadedExecutor
@@ -135,9 +135,7 @@ class OperatorNode(Node):
 
 
 def main() -> None:
-    stop = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.append(True))
+    stop = StopSignal()
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     status = 0
     try:
