@@ -43,6 +43,7 @@ REFUSED = {
     "spec_id": (None, {"spec_id": "0123456789abcdef"}),
     "episode": (None, {"episode": "20200101-000000-grasp_bottle-009"}),
     "chunk_size": (None, {"steps": 4000000000}),
+    "chunk_size ": (None, {"actions": [0.0] * 145}),
     "step_period": (None, {"step_period": 0.01}),
 }  # limit: (row, column, value) to spoil, message fields to replace
 
@@ -61,7 +62,7 @@ def test_bad_chunks_are_refused_logged_and_the_arm_holds(arm_rig):
             client.send_chunk(actions, **changes)
             client.until(lambda seen=seen: len(client.events) > seen, f"an envelope event for {limit}")
             event = client.events[-1]
-            assert (event.limit, event.action) == (limit, EnvelopeEvent.ACTION_REFUSED)
+            assert (event.limit, event.action) == (limit.strip(), EnvelopeEvent.ACTION_REFUSED)
             client.spin(0.2)
             assert np.allclose(rig.joints(), place, atol=2e-3), limit
         client.execute(sway(speed=0.06))

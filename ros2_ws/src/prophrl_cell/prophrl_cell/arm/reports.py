@@ -4,7 +4,7 @@ import numpy as np
 
 from prophrl_cell.arm import shared_state
 from prophrl_cell.arm.limiter import Clamp
-from prophrl_cell.arm.motion import Motion
+from prophrl_cell.arm.motion import ExecutedStep, Motion
 from prophrl_cell.arm.robot_link import Reading
 from prophrl_cell.arm.shared_state import ArmMemory, EventKind, Mode
 
@@ -20,7 +20,7 @@ class Reports:
         self._sample = np.zeros((), shared_state.SAMPLE)
         self._state["servo_rate"] = servo_rate
         self._met: dict[str, float] = {}
-        self.policy_version = b""
+        self._policy_version, self._chunk_episode = b"", ""
         self.realtime = False
 
     def starting(self, reason: str) -> None:
@@ -32,6 +32,10 @@ class Reports:
         """Leave the one-line reason of an exit behind."""
         self._state["mode"], self._state["reason"] = Mode.FAULT, reason.encode()
         self._memory.state.write(self._state)
+
+    def chunk_of(self, policy_version: bytes, episode_id: str) -> None:
+        """The chunks from now on are of this policy and episode."""
+        self._policy_version, self._chunk_episode = policy_version, episode_id
 
     def cycle(
         self, stamp: float, reading: Reading, motion: Motion, mode: Mode, reason: str, episode_id: str, missed: int
@@ -51,7 +55,7 @@ class Reports:
         state["missed_cycles"], state["realtime"], state["openness"] = missed, self.realtime, motion.openness
         self._memory.state.write(state)
         for step in motion.executed:
-            self._executed(step, episode_id)
+            self._executed(step)
         motion.executed.clear()
 
     def envelope_event(self, kind: EventKind, clamp: Clamp, episode_id: str, now: float) -> None:
@@ -74,10 +78,10 @@ class Reports:
         event["unit"], event["episode_id"] = unit.encode(), episode_id.encode()
         self._memory.events.publish(event)
 
-    def _executed(self, step, episode_id: str) -> None:
+    def _executed(self, step: ExecutedStep) -> None:
         record = np.zeros((), shared_state.EXECUTED)
-        record["stamp"], record["episode_id"] = step.end, episode_id.encode()
-        record["policy_version"], record["source"] = self.policy_version, step.chunk.source
+        record["stamp"], record["episode_id"] = step.end, self._chunk_episode.encode()
+        record["policy_version"], record["source"] = self._policy_version, step.chunk.source
         record["sequence"], record["step"] = step.chunk.sequence, step.step
         record["proposed"], record["executed"] = step.proposed, step.executed
         record["clamped"], record["observation_age"] = step.clamped, step.observation_age

@@ -24,7 +24,9 @@ _VARIABLES = [
     "timestamp", "actual_q", "actual_qd", "actual_TCP_pose", "actual_TCP_force", "robot_mode", "safety_mode",
     "runtime_state", "safety_status_bits", "speed_scaling",
 ]  # fmt: skip
-_STREAM_HZ = 125.0  # of the state streams; commands go out at the servo rate whatever this is
+# The state is read at 125 Hz whatever the servo rate. The command session's own stream has to run at the servo rate:
+# its packets carry the acknowledgements without which Nagle's algorithm holds the next command back.
+_STREAM_HZ = 125.0
 _RESTART_ATTEMPTS, _RESTART_PAUSE = 4, 0.3  # the client's view of the controller lags behind an unlock
 _TCP_TOLERANCE = 0.01  # m between our forward kinematics and the controller's
 
@@ -61,7 +63,7 @@ class RobotLink:
         self._period = 1.0 / robot.servo_rate
         try:
             self._receive = rtde_receive.RTDEReceiveInterface(robot.ip, _STREAM_HZ, _VARIABLES)
-            self._control = rtde_control.RTDEControlInterface(robot.ip, _STREAM_HZ)
+            self._control = rtde_control.RTDEControlInterface(robot.ip, float(robot.servo_rate))
         except (RuntimeError, ValueError, OSError) as error:
             raise UserError(f"robot {robot.ip}: {_explain(str(error))}") from None
         self._prepare()

@@ -7,7 +7,6 @@ codes: 0 asked to stop, 2 cannot be started (the reason is in the state), 3 link
 
 import argparse
 import os
-import signal
 import sys
 import time
 import traceback
@@ -19,7 +18,7 @@ from prophrl_cell.arm.envelope import Envelope
 from prophrl_cell.arm.link_health import Health, LinkHealth
 from prophrl_cell.arm.limiter import Clamp
 from prophrl_cell.arm.motion import Doing, Motion
-from prophrl_cell.arm.realtime import Tick, enter_realtime, sleep_until
+from prophrl_cell.arm.realtime import Tick, die_after, enter_realtime, sleep_until
 from prophrl_cell.arm.reports import Reports
 from prophrl_cell.arm.robot_link import RobotLink
 from prophrl_cell.arm.shared_state import ArmMemory, Command, EventKind, Mode
@@ -29,7 +28,7 @@ from prophrl_core.errors import UserError
 from prophrl_core.task import TaskSpec, load_task
 
 EXIT_STOPPED, EXIT_REFUSED, EXIT_LINK_LOST, EXIT_BUG = 0, 2, 3, 4
-_START_LIMIT, _CYCLE_LIMIT, _LEAVE_LIMIT = 25.0, 2.0, 2.0  # s in one call of the client library before the kernel ends us
+_START_LIMIT, _CYCLE_LIMIT, _LEAVE_LIMIT = 25.0, 2.0, 2.0  # s that the client library may hang
 _MODE_OF_HEALTH = {
     Health.EMERGENCY_STOP: Mode.EMERGENCY_STOP,
     Health.PROTECTIVE_STOP: Mode.PROTECTIVE_STOP,
@@ -55,13 +54,13 @@ class RtdeProcess:
         self._reports = Reports(memory, cell.robot.servo_rate)
         self._envelope = Envelope(cell, task.action)
         self._episode_id = ""
-        self._home_pending = False
+        self._home_pending = self._stopping = self._pressed = False
         self._parent = os.getppid()
 
     def connect(self) -> None:
         """Open the session with the robot; UserError says why not. Nothing moves."""
         robot = self._cell.robot
-        _die_after(_START_LIMIT)
+        die_after(_START_LIMIT)
         self._reports.starting(f"connecting to {robot.ip}")
         dashboard.check_ready(robot.ip, robot.model)
         self._reports.realtime = enter_realtime()
@@ -77,15 +76,16 @@ class RtdeProcess:
         tick = Tick(1.0 / self._cell.robot.servo_rate)
         lead = min(0.003, 0.85 * tick.period)
         while True:
-            _die_after(_CYCLE_LIMIT)
+            die_after(_CYCLE_LIMIT)
             deadline = tick.advance()
             sleep_until(deadline - lead)
             now = time.monotonic()
             self._judge(now)
             if self._health.lost:
                 return EXIT_LINK_LOST
-            stopping = self._take_commands(now) or os.getppid() != self._parent
-            if stopping:
+            self._take_commands(now)
+            if self._stopping or os.getppid() != self._parent:
+                self._stopping = True
                 self._motion.brake()
                 if self._motion.resting or self._health.now is not Health.GOOD:
                     self._leave()
@@ -118,11 +118,10 @@ class RtdeProcess:
     def _stop(self, found: Clamp, now: float) -> None:
         self._reports.envelope_event(EventKind.STOPPED, found, self._episode_id, now)
         self._held = f"{found.limit} {found.value:.3g} {found.unit} over {found.bound:.3g}: {found.detail}"
+        self._pressed = found.limit == "contact_force"
         self._motion.brake()
 
-    def _take_commands(self, now: float) -> bool:
-        """Act on what the node asked; True when it asked to stop."""
-        stop = False
+    def _take_commands(self, now: float) -> None:
         for record in self._memory.commands.pop_all():
             kind = Command(int(record["kind"]))
             if kind is Command.CHUNK:
@@ -142,7 +141,7 @@ class RtdeProcess:
                 if self._motion.doing is Doing.FOLLOWING:
                     self._motion.brake()
             elif kind is Command.SHUTDOWN:
-                stop = True
+                self._stopping = True
         if self._held:
             self._home_pending = False
         if self._home_pending and self._motion.resting:
@@ -152,7 +151,6 @@ class RtdeProcess:
             if found is not None:
                 self._reports.envelope_event(EventKind.REFUSED, found, self._episode_id, now)
                 self._held = f"home: {found.detail}"
-        return stop
 
     def _take_chunk(self, record: np.ndarray, now: float) -> None:
         episode_id, steps, dims = record["episode_id"].decode(), int(record["steps"]), int(record["dims"])
@@ -171,7 +169,7 @@ class RtdeProcess:
         if found is None:
             chunk = Chunk(actions_TD, float(record["step_period"]), observed, int(record["sequence"]), int(record["source"]))
             found = self._motion.follow(chunk, now)
-            self._reports.policy_version = record["policy_version"]
+            self._reports.chunk_of(record["policy_version"], episode_id)
         if found is not None:
             self._reports.envelope_event(EventKind.REFUSED, found, episode_id, now)
             if self._motion.doing is Doing.FOLLOWING:
@@ -187,7 +185,7 @@ class RtdeProcess:
         self._held = ""
 
     def _restart_program(self) -> bool:
-        _die_after(_START_LIMIT)
+        die_after(_START_LIMIT)
         self._reports.starting("starting the control program again")
         done = self._link.restart_program()
         now = time.monotonic()
@@ -200,6 +198,9 @@ class RtdeProcess:
         return done
 
     def _advance(self, deadline: float) -> None:
+        if self._pressed and self._motion.resting:
+            self._pressed = False
+            self._motion.rest_at(np.array(self._reading.q), deadline)  # stop pressing
         _, clamps = self._motion.step(deadline)
         for clamp in clamps:
             if self._envelope.stops(clamp):
@@ -228,14 +229,9 @@ class RtdeProcess:
         return self._health.reason if self._health.now in _MODE_OF_HEALTH else self._held
 
     def _leave(self) -> None:
-        _die_after(_LEAVE_LIMIT)
+        die_after(_LEAVE_LIMIT)
         if self._health.now is Health.GOOD:
             self._link.stop()
-
-
-def _die_after(seconds: float) -> None:
-    """SIGALRM's default action ends the process however deep the client library hangs, with or without a supervisor."""
-    signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def main() -> None:

@@ -175,11 +175,10 @@ class ArmNode(ProcessNode):
         steps, dims = int(message.steps), int(message.dims)
         actions = np.zeros((MAX_CHUNK_STEPS, 7), np.float32)
         values = np.asarray(message.actions, np.float32)
-        if dims == 7 and 0 < steps <= MAX_CHUNK_STEPS and values.size == steps * dims:
+        if values.size != steps * dims:
+            dims = 0  # not what it claims to be: refused for its size
+        elif dims == 7 and steps <= MAX_CHUNK_STEPS:
             actions[:steps] = values.reshape(steps, dims)
-        else:
-            dims = dims if dims != 7 else values.size // max(steps, 1)
-            steps = min(steps, 1 << 20)
         observed = message.observation_stamp.sec * 1_000_000_000 + message.observation_stamp.nanosec
         taken = self._supervisor.send(
             Command.CHUNK, source=message.source, episode_id=message.episode_id.encode()[:64],
