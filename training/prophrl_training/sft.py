@@ -32,13 +32,13 @@ CURVE_FIELDS = ("step", "loss", "validation_loss", "place_loss", "learning_rate"
 class SftConfig:
     """Hyper-parameters of one run."""
 
-    steps: int = 1500
+    steps: int = 1200
     batch: int = 32
     draws: int = 8  # noise draws per observation
     learning_rate: float = 1e-3
     final_share: float = 0.02  # of the learning rate, at the cosine's end
     warmup: int = 100
-    place_weight: float = 0.05  # of the keypoints' place loss
+    place_weight: float = 0.01  # of the keypoints' place loss
     weight_decay: float = 1e-2
     gradient_clip: float = 1.0
     ema: float = 0.995
@@ -163,7 +163,7 @@ def losses(network: SmallPolicy, batch: Batch, draws: int, generator: torch.Gene
     t_R11 = t_R[:, None, None]
     x_RTD = (1 - t_R11) * goal_RTD + t_R11 * noise_RTD
     velocity_RTD = network.velocity(condition.repeat_interleave(draws, 0), x_RTD, t_R)
-    return flow_matching_loss(velocity_RTD, goal_RTD, noise_RTD).mean(), place_loss(log_probability_BEN, gripper_BE2)
+    return flow_matching_loss(velocity_RTD, goal_RTD, noise_RTD, t_R).mean(), place_loss(log_probability_BEN, gripper_BE2)
 
 
 def learning_rate(config: SftConfig, step: int) -> float:

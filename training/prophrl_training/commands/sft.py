@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cell", default="sim", help="cell name or YAML (default: %(default)s)")
     parser.add_argument("--demos", type=int, default=40, help="demonstrations to learn from (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of demonstrations and training (default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=1500, help="optimiser steps (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=1200, help="optimiser steps (default: %(default)s)")
     parser.add_argument("--out", type=Path, required=True, help="folder of the bundle to write")
     parser.add_argument("--run", type=Path, help="folder for progress (default: runs/sft/<task>-<demos>-<seed>)")
     parser.add_argument("--workers", type=int, default=0, help="processes that collect; 0: one per core")

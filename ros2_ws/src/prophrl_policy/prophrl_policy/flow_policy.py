@@ -115,6 +115,10 @@ def _log_prob(x: Tensor, mean: Tensor, std: float) -> Tensor:
     return gaussian_log_prob(x.float(), mean.float(), std)
 
 
-def flow_matching_loss(velocity_BTD: Tensor, chunk_BTD: Tensor, noise_BTD: Tensor) -> Tensor:
-    """Mean squared error against ``eps - x_0``, per element ``(B, T, D)``."""
-    return (velocity_BTD - (noise_BTD - chunk_BTD)) ** 2
+def flow_matching_loss(velocity_BTD: Tensor, chunk_BTD: Tensor, noise_BTD: Tensor, t_B: Tensor) -> Tensor:
+    """``t^2`` times the squared error against ``eps - x_0``, per element ``(B, T, D)``.
+
+    The weight makes it the squared error of the chunk that the velocity points to, ``x_t - t v``, so all
+    noise levels count alike.
+    """
+    return (t_B[:, None, None] * (velocity_BTD - (noise_BTD - chunk_BTD))) ** 2
