@@ -1,4 +1,3 @@
-import json
 
 import av
 import numpy as np
@@ -81,3 +80,16 @@ def test_video_keeps_pictures_and_times(tmp_path):
 def test_no_frames_leave_no_video(tmp_path):
     assert write_mp4(tmp_path / "none.mp4", iter(())) == 0
     assert not (tmp_path / "none.mp4").exists()
+
+
+def test_table_of_figures(tmp_path, capsys):
+    from prophrl_bringup.cli import dispatch
+    from prophrl_core.errors import UserError
+    from prophrl_core.figures import Figure, write_figures
+
+    write_figures(tmp_path / "f.json", [Figure("a.b", 1.23456, "ms", 9, 1.0, 2.0, 3, {"name": "plain", "value": 2.5})])
+    assert dispatch(["bench", "table", str(tmp_path / "f.json")]) == 0
+    assert "| `a.b` | 1.235 | ms | 1 to 2 | 9 | 3 | plain: 2.5 |" in capsys.readouterr().out
+    (tmp_path / "g.json").write_text("[]")
+    with pytest.raises(UserError, match="expected a file with"):
+        dispatch(["bench", "table", str(tmp_path / "g.json")])

@@ -27,6 +27,7 @@ COMMANDS = {
     "bench inference": "prophrl_bringup.bench.inference",
     "bench cameras": "prophrl_bringup.bench.cameras",
     "bench agreement": "prophrl_bringup.bench.agreement",
+    "bench table": "prophrl_bringup.bench.table",
 }
 # Packages that `make setup` installs only when asked, and the word that asks for them.
 OPTIONAL_PACKAGES = {"torch": "train", "onnx": "train", "onnxscript": "train"}
