@@ -33,7 +33,7 @@ from prophrl_cell.arm.shared_state import MAX_CHUNK_STEPS, Command, EventKind, M
 from prophrl_cell.arm.supervisor import ArmSupervisor
 from prophrl_cell.nodes.lifecycle_process import ProcessNode, run
 
-_NICE = -10
+_NICE, _CATCH_UP = -10, 16
 _PUBLISH_HZ, _SLOWER, _STATUS_S, _GRIPPER_S = 125, 2, 0.1, 0.5
 _STATE_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 _EVENT_QOS = QoSProfile(depth=20, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -115,11 +115,14 @@ class ArmNode(ProcessNode):
             self._periods.restart()
         memory, offset = self._supervisor.memory, realtime_offset_ns()
         samples = memory.samples.pop_all()
+        due = []
         for sample in samples:
             self._periods.add(float(sample["command_stamp"]))
             if self._samples % self._decimate == 0:
-                self._publish_sample(sample, offset)
+                due.append(sample)
             self._samples += 1
+        for sample in due[:: 1 + len(due) // _CATCH_UP]:  # a node that was starved thins out, or it never catches up
+            self._publish_sample(sample, offset)
         if samples and self._cycle_log is not None:
             np.array([s["command_stamp"] for s in samples]).tofile(self._cycle_log)
         for record in memory.events.pop_all():
