@@ -74,7 +74,12 @@ def test_resume_and_home_are_refused_while_stopped(arm_rig):
 
 @pytest.mark.parametrize(
     ("fault", "word"),
-    [("power_off", "brakes"), ("local_mode", "Remote Control"), ("register_in_use", "in use"), ("estop", "safety status")],
+    [
+        ("power_off", "brakes"),
+        ("local_mode", "Remote Control"),
+        ("register_in_use", "in use"),
+        ("estop", "safety status"),
+    ],
 )
 def test_a_controller_that_cannot_be_driven_is_one_line_and_nothing_moves(arm_rig, fault, word):
     with arm_rig() as rig:
@@ -86,7 +91,11 @@ def test_a_controller_that_cannot_be_driven_is_one_line_and_nothing_moves(arm_ri
 
 
 def test_the_wrong_model_is_one_line(arm_rig):
-    anywhere = {"envelope__workspace_min": [-2.0, -2.0, -2.0], "envelope__workspace_max": [2.0, 2.0, 2.0], "envelope__max_tilt": 3.2}
+    anywhere = {
+        "envelope__workspace_min": [-2.0, -2.0, -2.0],
+        "envelope__workspace_max": [2.0, 2.0, 2.0],
+        "envelope__max_tilt": 3.2,
+    }
     with arm_rig(robot__model="ur20", simulated={"robot__model": "ur30"}, **anywhere) as rig:
         line = one_line(rig.start_arm())
         assert "UR20" in line and "UR30" in line

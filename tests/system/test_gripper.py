@@ -71,7 +71,9 @@ def test_a_lost_gripper_is_reported_taken_up_again_and_sent_where_it_should_be(g
 
 def test_an_absent_gripper_is_one_line_and_exit_2(process, tmp_path, ros_domain, loopback_ip):
     cell_file = write_cell(tmp_path, loopback_ip)
-    node = process([sys.executable, "-m", "prophrl_cell.nodes.gripper_node", "--ros-args", "-p", f"cell_file:={cell_file}"])
+    node = process(
+        [sys.executable, "-m", "prophrl_cell.nodes.gripper_node", "--ros-args", "-p", f"cell_file:={cell_file}"]
+    )
     assert node.wait(20.0) == 2
     lines = [line for line in node.output().splitlines() if line.strip()]
     assert len(lines) == 1 and lines[0].startswith("prophrl: error: gripper at")

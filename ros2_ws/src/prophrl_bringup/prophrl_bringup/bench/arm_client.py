@@ -7,7 +7,13 @@ import rclpy
 from prophrl_core.errors import UserError
 from prophrl_core.task import load_task
 from prophrl_interfaces.msg import (
-    ActionChunk, ArmStatus, ArmTarget, EnvelopeEvent, EpisodeEvent, ExecutedAction, GripperCommand,
+    ActionChunk,
+    ArmStatus,
+    ArmTarget,
+    EnvelopeEvent,
+    EpisodeEvent,
+    ExecutedAction,
+    GripperCommand,
 )  # fmt: skip
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data

@@ -72,7 +72,9 @@ class ArmRig:
     ``simulated`` holds changes of the simulator's cell only, for a robot that is not the one described.
     """
 
-    def __init__(self, folder: Path, ip: str, domain: int, cameras: bool = False, simulated: dict | None = None, **changes):
+    def __init__(
+        self, folder: Path, ip: str, domain: int, cameras: bool = False, simulated: dict | None = None, **changes
+    ):
         self.ip, self._folder, self._domain = ip, folder, domain
         self.cell_file = write_cell(folder, ip, cameras, **changes)
         self._simulated = write_cell(folder, ip, cameras, **(changes | simulated)) if simulated else self.cell_file

@@ -45,7 +45,9 @@ class Timing:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, help="write the figures to this file")
-    parser.add_argument("--seconds", type=float, default=30.0, help="measured length of each run (default 30, at most 55)")
+    parser.add_argument(
+        "--seconds", type=float, default=30.0, help="measured length of each run (default 30, at most 55)"
+    )
     parser.add_argument("--umi-path", help="folder with a copy of UMI's public code (or several, joined by ':')")
     parser.add_argument("--bundle", type=Path, default=Path("bundles/grasp_bottle/sft"), help="policy that runs beside")
 
@@ -77,7 +79,9 @@ def measure(contender: str, rate: int, arguments: argparse.Namespace, folder: Pa
 
 def _start_neighbours(rig, bundle: Path) -> str:
     """Camera and policy beside the servo loop; the policy's chunks go nowhere."""
-    rig.start("prophrl_cell.nodes.camera_node", "--ros-args", "-p", f"cell_file:={rig.cell_file}", "-p", "camera:=front")
+    rig.start(
+        "prophrl_cell.nodes.camera_node", "--ros-args", "-p", f"cell_file:={rig.cell_file}", "-p", "camera:=front"
+    )
     if not bundle.is_dir():
         return "camera_node (no policy bundle found)"
     rig.start(
@@ -98,7 +102,9 @@ def _start_contender(rig, contender: str, rate: int, log: Path, arguments: argpa
         def turn(end: float) -> None:
             start = time.monotonic()
             while time.monotonic() < end:
-                client.send_chunk(chunk(time.monotonic() - start, client.spec.chunk_steps, client.spec.step_period, 1.0))
+                client.send_chunk(
+                    chunk(time.monotonic() - start, client.spec.chunk_steps, client.spec.step_period, 1.0)
+                )
                 client.spin(0.8)
                 if client.status.reason:
                     raise UserError(f"bench control: the arm stopped: {client.status.reason}")
@@ -159,8 +165,16 @@ def figures(timings: dict[tuple[str, int], Timing]) -> list[Figure]:
         against = {"name": PLAIN, "value": plain.missed} if plain else None
         out.append(Figure(f"{prefix}.missed_cycles", timing.missed, "cycles", len(timing.issued), against=against))
         if len(timing.latency):
-            name = "control.command_to_motion.p50" if (contender, rate) == (OURS, 125) else f"{prefix}.command_to_motion.p50"
-            against = {"name": PLAIN, "value": round(float(np.median(plain.latency)) * 1e3, 2)} if plain and len(plain.latency) else None
+            name = (
+                "control.command_to_motion.p50"
+                if (contender, rate) == (OURS, 125)
+                else f"{prefix}.command_to_motion.p50"
+            )
+            against = (
+                {"name": PLAIN, "value": round(float(np.median(plain.latency)) * 1e3, 2)}
+                if plain and len(plain.latency)
+                else None
+            )
             value = round(float(np.median(timing.latency)) * 1e3, 2)
             out.append(Figure(name, value, "ms", len(timing.latency), against=against))
     return out
@@ -177,8 +191,11 @@ def run(arguments: argparse.Namespace) -> int:
                 timing, beside = measure(contender, rate, arguments, Path(folder), domain)
             timings[contender, rate] = timing
             error = timing.error_ms()
-            print(f"{rate} Hz, {contender}, beside {beside}: period error p50 {np.median(error):.3f} ms, "
-                  f"p99 {np.quantile(error, 0.99):.3f} ms, max {error.max():.2f} ms, missed {timing.missed}", flush=True)
+            print(
+                f"{rate} Hz, {contender}, beside {beside}: period error p50 {np.median(error):.3f} ms, "
+                f"p99 {np.quantile(error, 0.99):.3f} ms, max {error.max():.2f} ms, missed {timing.missed}",
+                flush=True,
+            )
     measured = figures(timings)
     for figure in measured:
         rival = f"   ({figure.against['name']}: {figure.against['value']:g})" if figure.against else ""

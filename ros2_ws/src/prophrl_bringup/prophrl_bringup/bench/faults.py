@@ -67,15 +67,19 @@ def mode_name(mode: int) -> str:
 
 
 def run_scenario(rig, scenario: Scenario) -> Outcome:
-    """Move, inject, wait for rest and for the state. Leaves the arm as the fault left it. UserError when it does not rest."""
-    from prophrl_bringup.bench.arm_client import sway
+    """Move, inject, wait for rest and for the state; leaves the arm as the fault left it.
+
+    UserError when it does not come to rest.
+    """
     from prophrl_interfaces.msg import ArmStatus
+
+    from prophrl_bringup.bench.arm_client import sway
 
     client = rig.client
     policy = rig.start("prophrl_bringup.bench.chunk_source") if scenario.kind == "quiet" else None
     if policy is None:
         client.execute(sway())
-        client.sway_until(time.monotonic() + 1.5)
+        client.sway_until(time.monotonic() + 0.9)
     else:
         client.until_mode(ArmStatus.MODE_EXECUTING)
         client.spin(1.0)
@@ -103,7 +107,7 @@ def recover(rig, scenario: Scenario) -> None:
     client.spin(scenario.content.get("seconds", 0.0))
     if scenario.resume:
         before = rig.joints()
-        client.sway_until(time.monotonic() + 0.5)
+        client.sway_until(time.monotonic() + 0.3)
         if np.abs(rig.joints() - before).max() > 0.01:
             raise UserError(f"{scenario.name}: expected the arm to wait for the operator's resume, it moved")
     client.recover()
@@ -136,8 +140,12 @@ def run(arguments: argparse.Namespace) -> int:
                 times.append(run_scenario(rig, scenario).stop_time)
                 recover(rig, scenario)
             worst, middle = max(times), float(np.median(times))
-            print(f"{scenario.name:<34} at rest after {middle:.3f} s, worst {worst:.3f} s, n = {len(times)}", flush=True)
-            figures.append(Figure(f"fault.{scenario.name}.stop_time", round(middle, 4), "s", len(times), min(times), worst))
+            print(
+                f"{scenario.name:<34} at rest after {middle:.3f} s, worst {worst:.3f} s, n = {len(times)}", flush=True
+            )
+            figures.append(
+                Figure(f"fault.{scenario.name}.stop_time", round(middle, 4), "s", len(times), min(times), worst)
+            )
     if arguments.json:
         write_figures(arguments.json, figures)
     return 0

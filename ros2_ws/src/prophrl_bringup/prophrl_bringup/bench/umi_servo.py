@@ -1,7 +1,7 @@
 """UMI's RTDE interpolation controller on the same task, from a copy of its public code outside this repository.
 
-``--umi-path`` is the folder that contains ``umi/``, or several joined by ":", as its dependencies need. Nothing of it is changed; the RTDE
-client it creates is wrapped to note when each servo command is issued.
+``--umi-path`` is the folder that contains ``umi/``, or several joined by ":", as its dependencies need. Nothing
+of it is changed; the RTDE client it creates is wrapped to note when each servo command is issued.
 """
 
 import argparse

@@ -8,12 +8,12 @@ every servo cycle. Three answers exist: a chunk is *refused*, a command is *clam
 import math
 
 import numpy as np
-
-from prophrl_cell.arm.limiter import CartesianBounds, CartesianLimiter, Clamp, JointLimiter, into_cone
 from prophrl_core.action import ActionSpec
 from prophrl_core.cell import CellSpec
 from prophrl_core.errors import UserError
 from prophrl_core.ur_kinematics import forward, nearest_inverse
+
+from prophrl_cell.arm.limiter import CartesianBounds, CartesianLimiter, Clamp, JointLimiter, into_cone
 
 CLAMPED_LIMITS = (
     "workspace", "tilt", "tcp_speed", "tcp_acceleration", "tcp_turn", "tcp_turn_acceleration",
@@ -71,8 +71,13 @@ class Envelope:
         if spec_id != a.id:
             return Clamp("spec_id", 0.0, 0.0, "", f"expected actions of spec {a.id}, got {spec_id!r}")
         if dims != a.dims or not 1 <= steps <= a.chunk_steps or actions_TD.shape != (steps, dims):
-            return Clamp("chunk_size", steps, a.chunk_steps, "steps",
-                         f"expected 1 to {a.chunk_steps} steps of {a.dims} values, got {steps} of {dims}")
+            return Clamp(
+                "chunk_size",
+                steps,
+                a.chunk_steps,
+                "steps",
+                f"expected 1 to {a.chunk_steps} steps of {a.dims} values, got {steps} of {dims}",
+            )
         if not np.isfinite(actions_TD).all() or not math.isfinite(step_period) or not math.isfinite(age):
             count = int(actions_TD.size - np.isfinite(actions_TD).sum())
             return Clamp("finite", count, 0.0, "values", f"{count} of {actions_TD.size} values are not finite")
@@ -133,7 +138,9 @@ class Envelope:
                 f"envelope.stop_on: expected some of {', '.join(CLAMPED_LIMITS + STOPPING_LIMITS[:1])}, got {unknown[0]!r}"
             )
         if (self.joint_low >= self.joint_high).any() or self.spec.joint_margin < 0:
-            raise UserError(f"envelope.joint_margin: expected 0 to 3 rad, got {self.spec.joint_margin}; nothing could move")
+            raise UserError(
+                f"envelope.joint_margin: expected 0 to 3 rad, got {self.spec.joint_margin}; fix it"
+            )
         T = self.tcp(home)
         outside = float(np.max(np.maximum(self.box[0] - T[:3, 3], T[:3, 3] - self.box[1])))
         tilt = into_cone(T[:3, :3], math.pi)[1]

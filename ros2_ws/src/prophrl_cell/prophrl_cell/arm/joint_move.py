@@ -25,7 +25,9 @@ def rest_to_rest(q_start: np.ndarray, q_goal: np.ndarray, envelope: Envelope, sp
     velocity = np.diff(place, axis=0) / dt
     fastest = float(np.max(np.linalg.norm(velocity, axis=1)))
     hardest = float(np.max(np.linalg.norm(np.diff(velocity, axis=0) / dt, axis=1)))
-    slower = max(1.0, 1.05 * fastest / envelope.spec.tcp_speed, math.sqrt(1.1 * hardest / envelope.spec.tcp_acceleration))
+    slower = max(
+        1.0, 1.05 * fastest / envelope.spec.tcp_speed, math.sqrt(1.1 * hardest / envelope.spec.tcp_acceleration)
+    )
     return JointMove(move.start, move.goal, seconds * slower)
 
 

@@ -8,7 +8,6 @@ import dataclasses
 import math
 
 import numpy as np
-
 from prophrl_core import se3
 
 _EXACT = 1e-9
@@ -68,12 +67,26 @@ class CartesianLimiter:
         v, _ = _follow(
             target[:3, 3] - self.T[:3, 3],
             target[:3, 3] - self._target[:3, 3],
-            self._v, b.speed, b.acceleration, dt, "tcp_speed", "tcp_acceleration", "m", clamps,
+            self._v,
+            b.speed,
+            b.acceleration,
+            dt,
+            "tcp_speed",
+            "tcp_acceleration",
+            "m",
+            clamps,
         )
         w, exact = _follow(
             small_rotvec(R_target @ R.T),
             small_rotvec(R_target @ self._target[:3, :3].T),
-            self._w, b.angular_speed, b.angular_acceleration, dt, "tcp_turn", "tcp_turn_acceleration", "rad", clamps,
+            self._w,
+            b.angular_speed,
+            b.angular_acceleration,
+            dt,
+            "tcp_turn",
+            "tcp_turn_acceleration",
+            "rad",
+            clamps,
         )
         self._v = self._brake_for_walls(v, dt)
         out = np.eye(4)
@@ -143,7 +156,7 @@ class JointLimiter:
         return self.q, clamps
 
     def _scale(self, wanted: np.ndarray, at_most: float, most: np.ndarray) -> float | None:
-        """The scale nearest to ``at_most`` with which no joint changes speed by more than ``most``; None if there is none."""
+        """The scale nearest to ``at_most`` with which no joint's speed changes by more than ``most``, or None."""
         size = np.maximum(np.abs(wanted), 1e-12)
         along = self.qd * np.sign(wanted)
         low, high = float(np.max((along - most) / size)), float(np.min((along + most) / size))

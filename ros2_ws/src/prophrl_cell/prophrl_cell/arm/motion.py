@@ -8,13 +8,13 @@ import dataclasses
 import enum
 
 import numpy as np
+from prophrl_core import action
+from prophrl_core.chunk_schedule import Chunk, ChunkSchedule, Setpoint
+from prophrl_core.target_history import TargetHistory
 
 from prophrl_cell.arm.envelope import Envelope
 from prophrl_cell.arm.joint_move import JointMove, rest_to_rest
 from prophrl_cell.arm.limiter import Clamp
-from prophrl_core import action
-from prophrl_core.chunk_schedule import Chunk, ChunkSchedule, Setpoint
-from prophrl_core.target_history import TargetHistory
 
 _AT_REST = 1e-4  # rad/s
 

@@ -12,7 +12,6 @@ import time
 import numpy as np
 import rtde_control
 import rtde_receive
-
 from prophrl_core import se3
 from prophrl_core.cell import RobotSpec
 from prophrl_core.errors import UserError
@@ -71,9 +70,11 @@ class RobotLink:
 
     def _prepare(self) -> None:
         if not self._control.setTcp(list(self._robot.tcp)):
-            raise UserError(f"robot {self._robot.ip}: the controller did not take the TCP; is a program running on it?")
+            raise UserError(f"robot {self._robot.ip}: the controller did not take the TCP; is it busy?")
         if not self._control.setPayload(self._robot.payload_mass, list(self._robot.payload_cog)):
-            raise UserError(f"robot {self._robot.ip}: the controller did not take the payload {self._robot.payload_mass} kg")
+            raise UserError(
+                f"robot {self._robot.ip}: the payload of {self._robot.payload_mass} kg was not taken"
+            )
         if not self._control.setWatchdog(self._robot.watchdog_hz):
             raise UserError(f"robot {self._robot.ip}: the controller did not take the watchdog")
 

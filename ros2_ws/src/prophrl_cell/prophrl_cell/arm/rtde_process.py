@@ -1,8 +1,7 @@
 """The process that moves the arm: ``python -m prophrl_cell.arm.rtde_process``, started by the supervisor.
 
 One loop on the monotonic clock. Each cycle, in the slack before the deadline: read the robot and judge it,
-take commands, compute the next joints inside the envelope; at the deadline: send them; then report. Exit
-codes: 0 asked to stop, 2 cannot be started (the reason is in the state), 3 link lost, 4 a bug.
+take commands, compute the next joints inside the envelope; at the deadline: send them; then report.
 """
 
 import argparse
@@ -12,22 +11,21 @@ import time
 import traceback
 
 import numpy as np
-
-from prophrl_cell.arm import dashboard
-from prophrl_cell.arm.envelope import Envelope
-from prophrl_cell.arm.link_health import Health, LinkHealth
-from prophrl_cell.arm.limiter import Clamp
-from prophrl_cell.arm.motion import Doing, Motion
-from prophrl_cell.arm.realtime import Tick, die_after, enter_realtime, sleep_until
-from prophrl_cell.arm.reports import Reports
-from prophrl_cell.arm.robot_link import RobotLink
-from prophrl_cell.arm.shared_state import ArmMemory, Command, EventKind, Mode
 from prophrl_core.cell import CellSpec, load_cell
 from prophrl_core.chunk_schedule import Chunk
 from prophrl_core.errors import UserError
 from prophrl_core.task import TaskSpec, load_task
 
-EXIT_STOPPED, EXIT_REFUSED, EXIT_LINK_LOST, EXIT_BUG = 0, 2, 3, 4
+from prophrl_cell.arm import dashboard
+from prophrl_cell.arm.envelope import Envelope
+from prophrl_cell.arm.limiter import Clamp
+from prophrl_cell.arm.link_health import Health, LinkHealth
+from prophrl_cell.arm.motion import Doing, Motion
+from prophrl_cell.arm.realtime import Tick, die_after, enter_realtime, sleep_until
+from prophrl_cell.arm.reports import Reports
+from prophrl_cell.arm.robot_link import RobotLink
+from prophrl_cell.arm.shared_state import ArmMemory, Command, EventKind, Exit, Mode
+
 _START_LIMIT, _CYCLE_LIMIT, _LEAVE_LIMIT = 25.0, 2.0, 2.0  # s that the client library may hang
 _MODE_OF_HEALTH = {
     Health.EMERGENCY_STOP: Mode.EMERGENCY_STOP,
@@ -44,7 +42,7 @@ _MODE_OF_MOTION = {
 
 
 class RtdeProcess:
-    """Owns the link, the motion and the envelope; ``run`` returns an exit code.
+    """Owns the link, the motion and the envelope.
 
     ``held`` is why the arm must not move before the operator's resume, empty when it may.
     """
@@ -71,8 +69,8 @@ class RtdeProcess:
         q = np.array(self._reading.q)
         self._motion = Motion(self._envelope, q, self._openness, 1.0 / robot.servo_rate, now)
 
-    def run(self) -> int:
-        """Servo until told to stop (0) or until the link is lost (3)."""
+    def run(self) -> Exit:
+        """Servo until told to stop or until the link is lost."""
         tick = Tick(1.0 / self._cell.robot.servo_rate)
         lead = min(0.003, 0.85 * tick.period)
         while True:
@@ -82,14 +80,14 @@ class RtdeProcess:
             now = time.monotonic()
             self._judge(now)
             if self._health.lost:
-                return EXIT_LINK_LOST
+                return Exit.LINK_LOST
             self._take_commands(now)
             if self._stopping or os.getppid() != self._parent:
                 self._stopping = True
                 self._motion.brake()
                 if self._motion.resting or self._health.now is not Health.GOOD:
                     self._leave()
-                    return EXIT_STOPPED
+                    return Exit.STOPPED
             self._advance(deadline)
             sleep_until(deadline)
             self._command(tick)
@@ -102,7 +100,7 @@ class RtdeProcess:
             self._motion.brake()
             if health is not before:
                 self._reports.log(self._health.reason, now)
-        if health.needs_person or health is Health.PROGRAM_STOPPED and not self._held:
+        if health.needs_person or (health is Health.PROGRAM_STOPPED and not self._held):
             self._held = self._health.reason
         if before.needs_person and not health.needs_person:
             self._held = "unlocked; resume to continue"
@@ -167,7 +165,9 @@ class RtdeProcess:
                 actions_TD, steps, dims, float(record["step_period"]), record["spec_id"].decode(), now - observed
             )
         if found is None:
-            chunk = Chunk(actions_TD, float(record["step_period"]), observed, int(record["sequence"]), int(record["source"]))
+            chunk = Chunk(
+                actions_TD, float(record["step_period"]), observed, int(record["sequence"]), int(record["source"])
+            )
             found = self._motion.follow(chunk, now)
             self._reports.chunk_of(record["policy_version"], episode_id)
         if found is not None:
@@ -251,11 +251,11 @@ def main() -> None:
         code = process.run()
     except UserError as error:
         reports.failed(str(error))
-        code = EXIT_REFUSED
+        code = Exit.REFUSED
     except Exception:
         reports.failed("the RTDE process failed: " + traceback.format_exc().strip().splitlines()[-1])
         traceback.print_exc()
-        code = EXIT_BUG
+        code = Exit.BUG
     sys.stderr.flush()
     os._exit(code)
 

@@ -52,6 +52,15 @@ class EventKind(enum.IntEnum):
     LOG = 3
 
 
+class Exit(enum.IntEnum):
+    """Why the process ended."""
+
+    STOPPED = 0  # it was asked to
+    REFUSED = 2  # it cannot be started; the reason is in the state
+    LINK_LOST = 3
+    BUG = 4
+
+
 STATE = np.dtype(
     [
         ("heartbeat", "f8"),  # last servo cycle

@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 from prophrl_cell.arm import shared_state
-from prophrl_cell.arm.shared_state import ArmMemory, Command, Mode
+from prophrl_cell.arm.shared_state import ArmMemory, Command, Exit, Mode
 
 _HUNG = 0.6  # s without a servo cycle
 _START_LIMIT = 25.0  # s for connecting or restarting the control program
@@ -108,9 +108,9 @@ class ArmSupervisor:
         if not self._ever_ready:
             self.refusal = left or f"the arm process could not start (exit {code}); run prophrl doctor"
             return self.refusal
-        if code == 2:
+        if code == Exit.REFUSED:
             return self._retry(left, now)
-        if code == 3:
+        if code == Exit.LINK_LOST:
             return self._retry("the link to the controller was lost; resume when it is back and safe", now)
         how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
         return self._retry(f"the arm process {how} ({left or 'no reason left'}); resume when safe", now)

@@ -35,7 +35,9 @@ class RobotiqGripper:
         deadline = time.monotonic() + _ACTIVATION_LIMIT
         while self._get("STA") != 3:
             if time.monotonic() > deadline:
-                raise OSError(f"the gripper did not activate within {_ACTIVATION_LIMIT:.0f} s (fault {self._get('FLT')})")
+                raise OSError(
+                    f"the gripper did not activate within {_ACTIVATION_LIMIT:.0f} s (fault {self._get('FLT')})"
+                )
             time.sleep(0.05)
 
     def command(self, openness: float, speed: float, force: float) -> None:
@@ -61,7 +63,9 @@ class RobotiqGripper:
     def _get(self, name: str) -> int:
         words = self._ask(f"GET {name}").split()
         if len(words) != 2 or words[0] != name or not words[1].lstrip("-").isdigit():
-            raise OSError(f"gripper: expected '{name} <number>', got {' '.join(words)!r}; is the Robotiq URCap running?")
+            raise OSError(
+                f"gripper: expected '{name} <number>', got {' '.join(words)!r}; is the Robotiq URCap running?"
+            )
         return int(words[1])
 
     def _set(self, **values: int) -> None:

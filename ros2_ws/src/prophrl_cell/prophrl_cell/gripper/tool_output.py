@@ -31,7 +31,10 @@ class ToolOutputGripper:
         open_ = openness >= 0.5
         if open_ == self._open:
             return
-        if not (self._io.setToolDigitalOut(self._pins[not open_], False) and self._io.setToolDigitalOut(self._pins[open_], True)):
+        if not (
+            self._io.setToolDigitalOut(self._pins[not open_], False)
+            and self._io.setToolDigitalOut(self._pins[open_], True)
+        ):
             raise OSError("gripper: the controller did not take the tool outputs")
         self._open, self._since = open_, time.monotonic()
 

@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 from geometry_msgs.msg import PoseStamped, WrenchStamped
@@ -20,17 +21,23 @@ from prophrl_core.errors import UserError
 from prophrl_core.task import load_task
 from prophrl_core.ur_models import JOINT_NAMES
 from prophrl_interfaces.msg import (
-    ActionChunk, ArmStatus, ArmTarget, EnvelopeEvent, EpisodeEvent, ExecutedAction, GripperCommand,
+    ActionChunk,
+    ArmStatus,
+    ArmTarget,
+    EnvelopeEvent,
+    EpisodeEvent,
+    ExecutedAction,
+    GripperCommand,
 )  # fmt: skip
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 
 from prophrl_cell.arm import dashboard
-from prophrl_cell.nodes import arm_messages as convert
 from prophrl_cell.arm.realtime import PeriodStatistics
 from prophrl_cell.arm.shared_state import MAX_CHUNK_STEPS, Command, EventKind, Mode
 from prophrl_cell.arm.supervisor import ArmSupervisor
+from prophrl_cell.nodes import arm_messages as convert
 from prophrl_cell.nodes.lifecycle_process import ProcessNode, run
 
 _NICE, _CATCH_UP = -10, 16
@@ -60,7 +67,7 @@ class ArmNode(ProcessNode):
         load_task(task_file)
         self._decimate = self._cell.robot.servo_rate // _PUBLISH_HZ
         if self.get_parameter("cycle_log").value:
-            self._cycle_log = open(self.get_parameter("cycle_log").value, "wb")
+            self._cycle_log = Path(self.get_parameter("cycle_log").value).open("wb")  # noqa: SIM115
         with contextlib.suppress(PermissionError):
             os.setpriority(os.PRIO_PROCESS, 0, _NICE)  # chunks pass through here
         self._supervisor = ArmSupervisor(cell_file, task_file)
@@ -84,10 +91,11 @@ class ArmNode(ProcessNode):
         self._executed = self.create_publisher(ExecutedAction, "arm/executed_action", _LOG_QOS)
         self._envelope = self.create_publisher(EnvelopeEvent, "arm/envelope_event", _LOG_QOS)
         self._gripper_command = self.create_publisher(GripperCommand, "gripper/command", _COMMAND_QOS)
+        chunks = self.create_subscription(ActionChunk, "arm/chunk", self._on_chunk, _COMMAND_QOS)
+        episodes = self.create_subscription(EpisodeEvent, "episode/event", self._on_episode, _EVENT_QOS)
         self._entities = [
-            (self.destroy_subscription, self.create_subscription(ActionChunk, "arm/chunk", self._on_chunk, _COMMAND_QOS)),
-            (self.destroy_subscription,
-             self.create_subscription(EpisodeEvent, "episode/event", self._on_episode, _EVENT_QOS)),
+            (self.destroy_subscription, chunks),
+            (self.destroy_subscription, episodes),
             (self.destroy_service, self.create_service(Trigger, "arm/home", self._on_home)),
             (self.destroy_service, self.create_service(Trigger, "arm/hold", self._on_hold)),
             (self.destroy_service, self.create_service(Trigger, "arm/resume", self._on_resume)),
@@ -199,7 +207,9 @@ class ArmNode(ProcessNode):
             self._supervisor.send(Command.EPISODE_STOP)
 
     def _on_home(self, _request, response: Trigger.Response) -> Trigger.Response:
-        return self._command(response, Command.HOME, (Mode.READY, Mode.EXECUTING, Mode.MOVING), "moving home; watch arm/status")
+        return self._command(
+            response, Command.HOME, (Mode.READY, Mode.EXECUTING, Mode.MOVING), "moving home; watch arm/status"
+        )
 
     def _on_hold(self, _request, response: Trigger.Response) -> Trigger.Response:
         anything = tuple(m for m in Mode if m not in _STOPPED)
@@ -208,12 +218,16 @@ class ArmNode(ProcessNode):
     def _on_resume(self, _request, response: Trigger.Response) -> Trigger.Response:
         return self._command(response, Command.RESUME, (Mode.HOLD,), "resuming; watch arm/status")
 
-    def _command(self, response: Trigger.Response, kind: Command, modes: tuple[Mode, ...], done: str) -> Trigger.Response:
+    def _command(
+        self, response: Trigger.Response, kind: Command, modes: tuple[Mode, ...], done: str
+    ) -> Trigger.Response:
         state = self._supervisor.state()
         mode = Mode(int(state["mode"]))
         response.success = mode in modes and self._supervisor.send(kind)
         reason = state["reason"].decode()
-        response.message = done if response.success else f"the arm is in {mode.name}" + (f": {reason}" if reason else "")
+        response.message = (
+            done if response.success else f"the arm is in {mode.name}" + (f": {reason}" if reason else "")
+        )
         return response
 
     def _on_unlock(self, _request, response: Trigger.Response) -> Trigger.Response:
