@@ -1,6 +1,10 @@
 """One tiny bundle for all tests of the room; exporting it takes seconds."""
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("busy_machine", deadline=None, max_examples=50)
+settings.load_profile("busy_machine")
 
 
 @pytest.fixture(scope="session")

@@ -16,17 +16,17 @@ def simulate(latency, frame_period, age, seconds=10.0, config=ScheduleConfig()):
             stamps.append((newest, now + latency))
             scheduler.sent(newest, latency)
             busy_until = now + latency
-        now += 0.004
+        now += 0.008
     return stamps
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.floats(0.005, 0.3), st.sampled_from([1 / 30, 1 / 15, 0.1]), st.floats(0.0, 0.15))
 def test_chunks_follow_each_other_every_execute_steps_and_never_run_dry(latency, frame_period, age):
     stamps = simulate(latency, frame_period, age)
     gaps = [b[0] - a[0] for a, b in zip(stamps, stamps[1:])]
     assert min(gaps) >= 0.8 - 0.021
-    assert max(gaps) <= 0.8 + frame_period + latency + 0.01
+    assert max(gaps) <= 0.8 + frame_period + latency + 0.02
     for (stamp, _), (_, next_arrival) in zip(stamps, stamps[1:]):
         assert next_arrival < stamp + 2.0
 

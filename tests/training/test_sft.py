@@ -22,7 +22,7 @@ from prophrl_training.demonstrations import Demonstrations  # noqa: E402
 
 CAMERA = CameraSpec("front", "injected", (1.02, 0.0, 0.82, -1.88683, -1.88683, 0.57129))
 NETWORK = SmallPolicyConfig(image_size=32, channels=8, keypoints=8, width=48, blocks=1, flow_steps=4)
-GOLDEN_FIRST, GOLDEN_LAST = 0.80327, 0.72358
+GOLDEN_FIRST, GOLDEN_LAST = 0.25869, 0.20866
 CONFIG = sft.SftConfig(steps=12, batch=8, draws=2, log_every=3, validate_every=6, checkpoint_every=4, warmup=2)
 
 
