@@ -135,7 +135,7 @@ class Envelope:
         unknown = sorted(set(self.spec.stop_on) - set(CLAMPED_LIMITS) - set(STOPPING_LIMITS))
         if unknown:
             raise UserError(
-                f"envelope.stop_on: expected some of {', '.join(CLAMPED_LIMITS + STOPPING_LIMITS[:1])}, got {unknown[0]!r}"
+                f"envelope.stop_on: expected some of {', '.join((*CLAMPED_LIMITS, 'contact_force'))}, got {unknown[0]!r}"
             )
         if (self.joint_low >= self.joint_high).any() or self.spec.joint_margin < 0:
             raise UserError(

@@ -85,8 +85,8 @@ class RobotLink:
         apart = float(np.linalg.norm(ours - theirs))
         if apart > _TCP_TOLERANCE:
             raise UserError(
-                f"robot {self._robot.ip}: the controller's TCP is {apart * 1e3:.0f} mm from where a {self._robot.model} "
-                "would have it; fix robot.model (or robot.tcp) in the cell"
+                f"robot {self._robot.ip}: the controller's TCP is {apart * 1e3:.0f} mm from where a "
+                f"{self._robot.model} would have it; fix robot.model (or robot.tcp) in the cell"
             )
 
     def read(self) -> Reading:
