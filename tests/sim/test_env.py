@@ -30,7 +30,7 @@ def expert_actions(env, seed):
     while not env.over:
         actions.append(next(expert))
         env.step(actions[-1])
-    return np.array(actions), env.plant.success()
+    return np.array(actions), env.success
 
 
 def wander(env, seed):
@@ -156,3 +156,18 @@ def test_a_vector_of_environments_steps_each_with_its_own_action():
         assert moved == pytest.approx([0.02, 0.0], abs=1e-5) and not reward.any()
     finally:
         vector.close()
+
+
+def test_pressing_harder_than_the_envelope_allows_ends_the_trial_without_reward(env):
+    env.reset(seed=11)
+    down = np.array([0.0, 0.0, 0.03, 0.0, 0.0, 0.0, 1.0])
+    while not env.over:
+        _, reward, terminated, truncated, info = env.step(down)
+    assert info["contact_stop"] and terminated and not truncated and reward == 0.0
+    assert env.steps < TASK.horizon_steps and not info["success"]
+    resting = env.commanded_pose
+    with pytest.raises(RuntimeError, match="contact stop"):
+        env.step(down)
+    env.reset(seed=11)
+    assert not env.motion.contact_stop
+    assert resting[2, 3] < 0.2

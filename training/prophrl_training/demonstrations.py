@@ -97,14 +97,13 @@ def demonstrate(env: CellEnv, seed: int, imperfections: Imperfections) -> dict:
     for attempt in range(MAX_ATTEMPTS):
         env.reset(seed=seed)
         expert = expert_for(env.task)(env, np.random.default_rng([seed, attempt]), imperfections)
-        images, proprio, actions, over = [], [], [], False
-        while not over:
+        images, proprio, actions = [], [], []
+        while not env.over:
             images.append(env.image())
             proprio.append(env.proprio())
             actions.append(next(expert))
-            _, _, success, truncated, _ = env.step(actions[-1])
-            over = success or truncated
-        if success:
+            env.step(actions[-1])
+        if env.success:
             stacked = {"images": np.stack(images), "proprio": np.stack(proprio), "actions": np.stack(actions)}
             return stacked | {"attempts": attempt + 1}
     raise UserError(

@@ -25,7 +25,8 @@ class CellEnv(gymnasium.Env):
 
     Action (7,): core's action step at the task's rate. Observation: ``proprio`` (10,) from the commanded
     pose and, with ``images=True``, ``image`` (S, S, 3) uint8 as the policy sees it. Reward 1 when the
-    task's goal has been held, which ends the episode; ``horizon_steps`` truncates it.
+    task's goal has been held, which ends the episode; so does a contact force beyond the cell's envelope,
+    as on the wire, without reward. ``horizon_steps`` truncates it.
     """
 
     metadata = {"render_modes": ["rgb_array"]}
@@ -57,6 +58,8 @@ class CellEnv(gymnasium.Env):
     def step(self, action_D: np.ndarray) -> tuple[dict, float, bool, bool, dict]:
         """One action (7,) for one step period; see the class. Raises ValueError on NaN or a wrong shape."""
         action_D = self._checked(np.asarray(action_D, dtype=float)[None])[0]
+        if self.motion.contact_stop:
+            raise RuntimeError("the trial ended in a contact stop; reset the environment")
         now = self.motion.time
         # The action is announced for two steps, so that the reference passes the waypoint without stopping.
         self.motion.take(self._waypoint, np.stack([action_D, action_D]), self._step_period)
@@ -64,8 +67,8 @@ class CellEnv(gymnasium.Env):
         self._waypoint = self._waypoint @ se3.pose_from_rotvec(action_D[:6])
         self._openness = action_D[6]
         self.steps += 1
-        success = self.plant.success()
-        return self.observe(), float(success), success, self.over and not success, self._info()
+        success, stopped = self.success, self.motion.contact_stop
+        return self.observe(), float(success), success or stopped, self.over and not (success or stopped), self._info()
 
     def advance(self, chunk_TD: np.ndarray, steps: int, latency: float = 0.0) -> dict:
         """Run ``steps`` step periods with a chunk (T, 7) planned from the present observation; returns the info.
@@ -86,9 +89,14 @@ class CellEnv(gymnasium.Env):
         return self._info()
 
     @property
+    def success(self) -> bool:
+        """The goal has been held, without a contact stop on the way."""
+        return self.plant.success() and not self.motion.contact_stop
+
+    @property
     def over(self) -> bool:
-        """The goal has been held, or the horizon is reached."""
-        return self.plant.success() or self.steps >= self.task.horizon_steps
+        """The goal has been held, the envelope has stopped the arm, or the horizon is reached."""
+        return self.success or self.motion.contact_stop or self.steps >= self.task.horizon_steps
 
     def observe(self) -> dict[str, np.ndarray]:
         """The present observation (draws the picture when the environment has images)."""
@@ -127,7 +135,10 @@ class CellEnv(gymnasium.Env):
             self._renderer = None
 
     def _info(self) -> dict:
-        return {"success": self.plant.success(), "time": self.plant.time, "seed": self.seed_in_use, "steps": self.steps}
+        return {
+            "success": self.success, "contact_stop": self.motion.contact_stop, "time": self.plant.time,
+            "seed": self.seed_in_use, "steps": self.steps,
+        }  # fmt: skip
 
     def _checked(self, actions_TD: np.ndarray) -> np.ndarray:
         if actions_TD.ndim != 2 or actions_TD.shape[1] != action.ACTION_DIMS or not np.isfinite(actions_TD).all():

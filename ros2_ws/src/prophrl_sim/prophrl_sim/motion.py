@@ -23,6 +23,7 @@ class Motion:
         self._model = robot.kinematics
         self._T_tcp_tool0 = se3.inverse(robot.T_tool0_tcp)
         self._ticks = round(1.0 / (robot.servo_rate * plant.period))
+        self._contact_force = plant.scene.cell.envelope.contact_force
         self._servo = ServoJ(
             self._model.max_speed, plant.period, ServoConfig(robot.servo_lookahead, robot.servo_gain)
         )
@@ -37,6 +38,7 @@ class Motion:
         self.history.append(0.0, self.plant.tcp_pose, self.plant.gripper_opening)
         self._openness = self.plant.gripper_opening
         self.unreachable = 0  # control ticks whose pose had no joint solution
+        self.contact_stop = False  # the tool pressed harder than the cell's envelope allows; the arm holds since
 
     @property
     def time(self) -> float:
@@ -74,7 +76,12 @@ class Motion:
         self.history.append(plant.time, setpoint.T, setpoint.openness)
 
     def _control(self) -> None:
-        """One tick of the arm process: the schedule's pose to joint targets."""
+        """One tick of the arm process: the schedule's pose to joint targets, held once the tool presses too hard."""
+        pressed = float(np.linalg.norm(self.plant.tcp_force[:3]))
+        if pressed > self._contact_force and not self.contact_stop:
+            self.contact_stop = True
+            held = self.schedule.setpoint(self.time)
+            self.schedule.hold(held.T, held.openness)
         setpoint = self.schedule.setpoint(self.time)
         self.history.append(self.time, setpoint.T, setpoint.openness)
         self._openness = setpoint.openness
