@@ -10,7 +10,7 @@ from prophrl_policy import instruction
 def test_ids_are_stable():
     """Shipped weights depend on these numbers."""
     assert instruction.word_id("bottle") == 253 and instruction.word_id("cube") == 951
-    assert instruction.tokenize("Grasp the bottle.")[:4].tolist() == instruction.tokenize("grasp  the bottle")[:4].tolist()
+    np.testing.assert_array_equal(instruction.tokenize("Grasp the bottle."), instruction.tokenize("grasp  the bottle"))
 
 
 @given(st.text())

@@ -60,7 +60,8 @@ class Cell:
         self.image.publish(message)
 
     def announce(self, event, episode_id="e1"):
-        message = EpisodeEvent(event=event, episode_id=episode_id, task="grasp_bottle", instruction="grasp the bottle and lift it up", seed=5)
+        message = EpisodeEvent(event=event, episode_id=episode_id, task="grasp_bottle", seed=5)
+        message.instruction = "grasp the bottle and lift it up"
         message.header.stamp = self.stamp()
         self.event.publish(message)
 
@@ -144,7 +145,8 @@ def test_a_bundle_that_does_not_fit_is_one_line_and_exit_2(fault, bundle, proces
     assert node.wait(60) == 2, node.output()
     lines = [line for line in node.output().splitlines() if line.strip()]
     assert len(lines) == 1 and lines[0].startswith("prophrl: error: "), node.output()
-    words = {"spec": "action spec", "statistics": "trained with", "missing": "policy.onnx", "image": "expected the image"}
+    words = {"spec": "action spec", "statistics": "trained with", "missing": "policy.onnx"}
+    words["image"] = "expected the image"
     assert words.get(fault, "manifest.json") in lines[0]
 
 

@@ -74,7 +74,8 @@ class ChunkDataset:
             gripper_BE2 = gripper_BE2 + shift_B2[:, None] * np.float32(2.0 / images_BSSC.shape[1])
             noise_BP = rng.normal(0.0, augmentation.proprio_noise, proprio_BP.shape)
             proprio_BP = (proprio_BP + noise_BP).astype(np.float32)
-        return Batch(images_BSSC, proprio_BP, np.tile(self._tokens_L, (size, 1)), self._chunks_NTD[picks_B], gripper_BE2)
+        tokens_BL = np.tile(self._tokens_L, (size, 1))
+        return Batch(images_BSSC, proprio_BP, tokens_BL, self._chunks_NTD[picks_B], gripper_BE2)
 
 
 def chunk_targets(actions_ND: np.ndarray, starts_E1: np.ndarray, chunk_steps: int) -> np.ndarray:
@@ -90,7 +91,7 @@ def chunk_targets(actions_ND: np.ndarray, starts_E1: np.ndarray, chunk_steps: in
 
 
 def gripper_points(demonstrations: Demonstrations) -> np.ndarray:
-    """For each step where (m, base) this episode's gripper first closes and last opens, (N, 2, 3); NaN if it never does."""
+    """For each step where (m, base) its episode's gripper first closes and last opens (N, 2, 3); NaN if never."""
     points_N23 = np.full((len(demonstrations.actions_ND), 2, 3), np.nan)
     open_N = demonstrations.actions_ND[:, -1] > 0.5
     starts = demonstrations.starts_E1

@@ -107,5 +107,5 @@ def demonstrate(env: CellEnv, seed: int, imperfections: Imperfections) -> dict:
             stacked = {"images": np.stack(images), "proprio": np.stack(proprio), "actions": np.stack(actions)}
             return stacked | {"attempts": attempt + 1}
     raise UserError(
-        f"demonstrations: the expert failed {MAX_ATTEMPTS} times on {env.task.name} scene {seed}; make it less imperfect"
+        f"demonstrations: the expert failed {MAX_ATTEMPTS} times on {env.task.name} scene {seed}; make it steadier"
     )

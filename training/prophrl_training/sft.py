@@ -144,7 +144,7 @@ class Trainer:
         state = torch.load(path, weights_only=True)
         if state["identity"] != self._identity:
             raise UserError(
-                f"{path}: belongs to a run with other settings or demonstrations; give another --run or delete the folder"
+                f"{path}: belongs to a run with other settings or demonstrations; give another --run or delete it"
             )
         self.network.load_state_dict(state["network"])
         self.average = state["average"]
@@ -163,7 +163,8 @@ def losses(network: SmallPolicy, batch: Batch, draws: int, generator: torch.Gene
     t_R11 = t_R[:, None, None]
     x_RTD = (1 - t_R11) * goal_RTD + t_R11 * noise_RTD
     velocity_RTD = network.velocity(condition.repeat_interleave(draws, 0), x_RTD, t_R)
-    return flow_matching_loss(velocity_RTD, goal_RTD, noise_RTD, t_R).mean(), place_loss(log_probability_BEN, gripper_BE2)
+    flow = flow_matching_loss(velocity_RTD, goal_RTD, noise_RTD, t_R).mean()
+    return flow, place_loss(log_probability_BEN, gripper_BE2)
 
 
 def learning_rate(config: SftConfig, step: int) -> float:

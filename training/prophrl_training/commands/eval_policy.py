@@ -52,7 +52,8 @@ def run(args: argparse.Namespace) -> int:
     print("| policy | task | success | 95 % interval | n | seed | mean time to success |")
     print("|---|---|---|---|---|---|---|")
     print(
-        f"| {args.bundle} | {task.name} | {100 * figure.value:.1f} % | {100 * figure.low:.1f} to {100 * figure.high:.1f} % "
+        f"| {args.bundle} | {task.name} | {100 * figure.value:.1f} % "
+        f"| {100 * figure.low:.1f} to {100 * figure.high:.1f} % "
         f"| {figure.n} | {args.seed} | {sum(won) / max(1, len(won)):.1f} s |"
     )
     print(f"{time.monotonic() - started:.0f} s")

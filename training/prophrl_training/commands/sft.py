@@ -132,4 +132,5 @@ def _progress(what: str, done: int, total: int) -> None:
 def _report(row: dict[str, float], steps: int) -> None:
     left = row["seconds"] / row["step"] * (steps - row["step"])
     held_out = "" if row["validation_loss"] != row["validation_loss"] else f"  held out {row['validation_loss']:.4f}"
-    print(f"step {row['step']:5d}/{steps}  loss {row['loss']:.4f}  place {row['place_loss']:.3f}{held_out}  {left / 60:.1f} min left", flush=True)
+    losses = f"loss {row['loss']:.4f}  place {row['place_loss']:.3f}{held_out}"
+    print(f"step {row['step']:5d}/{steps}  {losses}  {left / 60:.1f} min left", flush=True)

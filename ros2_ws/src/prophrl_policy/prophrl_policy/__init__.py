@@ -1,1 +1,1 @@
-"""Flow policies: the one policy interface, the small policy, inference backends and the node that turns camera frames into action chunks."""
+"""Flow policies: the one interface, the small policy, inference backends, and the node from frames to chunks."""

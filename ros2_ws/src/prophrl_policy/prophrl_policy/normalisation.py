@@ -34,7 +34,8 @@ class Statistics:
         middle_D = 0.5 * (low_D + high_D)
         half_D = 0.5 * np.maximum(high_D - low_D, SMALLEST_RANGE)
         std_P = np.maximum(proprio_NP.std(0), SMALLEST_DEVIATION)
-        return cls(*(np.asarray(v, np.float32) for v in (middle_D - half_D, middle_D + half_D, proprio_NP.mean(0), std_P)))
+        vectors = middle_D - half_D, middle_D + half_D, proprio_NP.mean(0), std_P
+        return cls(*(np.asarray(vector, np.float32) for vector in vectors))
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> Statistics:
@@ -60,7 +61,7 @@ class Statistics:
         try:
             arrays = {name: np.asarray(values, np.float32) for name, values in data.items()}
         except (TypeError, ValueError):
-            raise UserError("statistics: expected lists of numbers, got something else; write the bundle again") from None
+            raise UserError("statistics: expected lists of numbers, got other things; write the bundle again") from None
         return cls.from_arrays(arrays)
 
     def to_json(self) -> dict[str, list[float]]:

@@ -1,9 +1,9 @@
 """The small flow policy: one third-person camera, proprioception, an instruction; 2.4 M weights.
 
 Convolutions find features, a spatial softmax turns each feature map into the place where it is
-strongest (Levine et al. 2016; some are taught where grippers close and open), and a residual MLP moves the whole chunk. Time and
-condition modulate each block (adaptive layer norm, zero-initialised as in DiT), so the condition is
-computed once per observation and K velocity evaluations are cheap on a CPU. The MLP predicts the chunk
+strongest (Levine et al. 2016; some are taught where grippers close and open), and a residual MLP moves
+the whole chunk. Time and condition modulate each block (adaptive layer norm, zero-initialised as in DiT),
+so the condition is computed once per observation and K velocity evaluations are cheap on a CPU. The MLP predicts the chunk
 itself, from which the velocity follows: a chunk is nearly determined by the observation, noise is not,
 so this learns in a fraction of the steps.
 """

@@ -19,7 +19,8 @@ def build_network(bundle: Bundle) -> tuple[FlowPolicy, str]:
     """The network of a bundle with its weights, and the digest of the statistics they were trained with."""
     manifest = bundle.manifest
     if manifest.architecture not in ARCHITECTURES:
-        raise UserError(f"{bundle.path}: expected an architecture of {list(ARCHITECTURES)}, got {manifest.architecture!r}")
+        known = ", ".join(ARCHITECTURES)
+        raise UserError(f"{bundle.path}: expected an architecture of {known}, got {manifest.architecture!r}")
     network_class, config_class = ARCHITECTURES[manifest.architecture]
     path = bundle.file(WEIGHTS_NAME)
     with safe_open(path, "pt") as weights:
@@ -30,7 +31,7 @@ def build_network(bundle: Bundle) -> tuple[FlowPolicy, str]:
         network.load_state_dict(state)
     except (TypeError, RuntimeError) as error:
         first = str(error).splitlines()[0]
-        raise UserError(f"{path}: weights and architecture_config do not fit ({first}); export the bundle again") from None
+        raise UserError(f"{path}: weights and architecture_config do not fit ({first}); export it again") from None
     return network.eval(), digest
 
 

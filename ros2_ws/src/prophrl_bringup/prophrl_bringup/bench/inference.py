@@ -53,7 +53,8 @@ def run(args: argparse.Namespace) -> int:
     quantiles = {name: np.quantile(values, [0.5, 0.99]) for name, values in milliseconds.items()}
     print("| runtime | p50 ms | p99 ms | n |\n|---|---|---|---|")
     for name, policy in policies.items():
-        print(f"| {policy.provider} | {quantiles[name][0]:.2f} | {quantiles[name][1]:.2f} | {len(milliseconds[name])} |")
+        p50, p99 = quantiles[name]
+        print(f"| {policy.provider} | {p50:.2f} | {p99:.2f} | {len(milliseconds[name])} |")
     print(f"largest difference between the chunks: {largest:.1e} (m, rad or openness)")
     if args.json:
         against = [{"name": "torch eager", "value": float(value)} for value in quantiles["torch"]]
