@@ -34,7 +34,8 @@ def test_demo_runs_trials_and_reports_them(process, tmp_path, ros_domain, loopba
     assert len(folders) == 2
     for folder in folders:
         episode = read_episode(folder)
-        assert episode.meta.outcome in ("success", "failure"), demo.output()
+        pressed = episode.meta.outcome == "fault" and "contact_force" in episode.meta.reason
+        assert episode.meta.outcome in ("success", "failure") or pressed, demo.output()
         assert episode.meta.policy_version.startswith("grasp_bottle/sft@")
         executed = episode.series("arm/executed_action")
         assert len(executed["t"]) >= 10
