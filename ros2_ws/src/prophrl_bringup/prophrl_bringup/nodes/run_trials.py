@@ -2,18 +2,22 @@
 
 import sys
 import time
+import uuid
 
 import rclpy
 from prophrl_core.errors import UserError
 from prophrl_core.stop_signal import StopSignal
 from prophrl_interfaces.action import RunTrials
 from rclpy.action import ActionClient
+from rclpy.action.client import ClientGoalHandle
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
+from unique_identifier_msgs.msg import UUID
 
 SERVER_TIMEOUT_S = 60.0
 CANCEL_TIMEOUT_S = 3.0
+ANSWER_GRACE_S = 2.0  # from the first feedback on, for the answer that should have come before it
 
 
 class TrialsClient(Node):
@@ -24,6 +28,7 @@ class TrialsClient(Node):
         for name, default in (("cell_file", ""), ("task_file", ""), ("task", ""), ("trials", 1), ("seed", 0), ("timeout", 0.0)):
             self.declare_parameter(name, default)
         self.client = ActionClient(self, RunTrials, "run_trials")
+        self.heard_at: float | None = None  # first feedback, monotonic s
 
     def goal(self) -> RunTrials.Goal:
         """The request that the parameters describe."""
@@ -32,6 +37,7 @@ class TrialsClient(Node):
 
     def on_feedback(self, message) -> None:
         """One line per trial, when it has ended."""
+        self.heard_at = self.heard_at or time.monotonic()
         feedback = message.feedback
         if feedback.outcome:
             print(f"trial {feedback.trial + 1}: {feedback.outcome} ({feedback.episode_id})", flush=True)
@@ -57,9 +63,18 @@ def run_trials(node: TrialsClient, executor, stop: StopSignal) -> RunTrials.Resu
         executor, stop, node.client.server_is_ready, SERVER_TIMEOUT_S,
         f"run_trials: expected a running session_node, none answered in {SERVER_TIMEOUT_S:.0f} s; is the cell up?",
     )  # fmt: skip
-    sent = node.client.send_goal_async(node.goal(), feedback_callback=node.on_feedback)
-    _spin_until(executor, stop, sent.done, SERVER_TIMEOUT_S, "run_trials: the session did not answer the request")
-    handle = sent.result()
+    goal_id = UUID(uuid=list(uuid.uuid4().bytes))
+    sent = node.client.send_goal_async(node.goal(), feedback_callback=node.on_feedback, goal_uuid=goal_id)
+
+    def runs() -> bool:
+        """The goal was answered; or its answer got lost while DDS was still matching, but it gives feedback."""
+        return sent.done() or (node.heard_at is not None and time.monotonic() - node.heard_at > ANSWER_GRACE_S)
+
+    _spin_until(executor, stop, runs, SERVER_TIMEOUT_S, "run_trials: the session did not answer the request")
+    if sent.done():
+        handle = sent.result()
+    else:
+        handle = ClientGoalHandle(node.client, goal_id, RunTrials.Impl.SendGoalService.Response(accepted=True))
     if not handle.accepted:
         raise UserError("run_trials: the session refused the request; is another one running, or the task another?")
     result = handle.get_result_async()
