@@ -32,6 +32,10 @@ class CameraModel:
             cx=(self.cx + 0.5) * sx - 0.5, cy=(self.cy + 0.5) * sy - 0.5,
         )
 
+    def cropped(self, x: int, y: int, width: int, height: int) -> "CameraModel":
+        """The same camera after cutting width x height pixels out of its image, from column x and row y on."""
+        return dataclasses.replace(self, width=width, height=height, cx=self.cx - x, cy=self.cy - y)
+
     def project(self, points_camera: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Pixels (..., 2) and depth (..., m) of points (..., 3) in the optical frame.
 

@@ -1,11 +1,11 @@
-"""Where cell and task descriptions are found."""
+"""Where descriptions of cells, tasks and teleoperation devices are found."""
 
 import os
 from pathlib import Path
 
 from prophrl_core.errors import UserError
 
-KINDS = ("cells", "tasks")
+KINDS = {"cells": "cell", "tasks": "task", "teleop": "teleop device"}  # folder: what one of them describes
 
 
 def _folders(kind: str) -> list[Path]:
@@ -20,7 +20,7 @@ def _folders(kind: str) -> list[Path]:
 
 
 def find_config(kind: str, name: str | os.PathLike) -> Path:
-    """The YAML of cell or task ``name`` (a name or a path). ``kind`` is "cells" or "tasks".
+    """The YAML called ``name`` (a name or a path). ``kind`` is one of KINDS.
 
     Raises UserError naming what is available.
     """
@@ -30,13 +30,13 @@ def find_config(kind: str, name: str | os.PathLike) -> Path:
     if direct.suffix in (".yaml", ".yml"):
         if direct.is_file():
             return direct
-        raise UserError(f"{kind[:-1]} description: expected a file at {direct}, found none; check the path")
+        raise UserError(f"{KINDS[kind]} description: expected a file at {direct}, found none; check the path")
     for folder in _folders(kind):
         path = folder / f"{name}.yaml"
         if path.is_file():
             return path
     known = ", ".join(available(kind)) or "none found"
-    raise UserError(f"{kind[:-1]} {str(name)!r} is not known (known: {known}); give one of these or a path to a .yaml")
+    raise UserError(f"{KINDS[kind]} {str(name)!r} is not known (known: {known}); give one of these or a path to a .yaml")
 
 
 def available(kind: str) -> list[str]:

@@ -8,20 +8,31 @@ Times are wall-clock seconds, as ``episode.meta.started``: ``t`` is the header s
 the receive time otherwise; stamps inside messages ("header.stamp") come out as seconds, too.
 """
 
+import contextlib
 import dataclasses
 import functools
-from collections.abc import Iterator
+import struct
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
+import yaml
+from backports import zstd
 from rosbags.highlevel import AnyReader, AnyReaderError
 from rosbags.interfaces import Connection
+from rosbags.rosbag2.errors import ReaderError
 
 from prophrl_core.episode import EpisodeMeta, read_meta
 from prophrl_core.errors import UserError
 
 DEPTH_PREFIX_BYTES = 12  # of image_transport's compressedDepth
+# What rosbags raises on damaged and foreign files, found by trying: not all of it is its own.
+BAG_ERRORS = (
+    AnyReaderError, ReaderError, zstd.ZstdError, struct.error, yaml.YAMLError, OSError, ValueError, LookupError,
+    TypeError, AssertionError, EOFError, MemoryError, OverflowError, RecursionError,
+)  # fmt: skip
+IMAGE_LIMIT = 256 << 20  # bytes of one picture, unpacked
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +45,7 @@ class Episode:
     @functools.cached_property
     def topics(self) -> dict[str, int]:
         """Messages by topic."""
-        with self._open() as reader:
+        with self._reading() as reader:
             return {connection.topic: connection.msgcount for connection in reader.connections}
 
     @property
@@ -45,7 +56,7 @@ class Episode:
     def messages(self, topic: str) -> Iterator[tuple[float, object]]:
         """(t, decoded message) in the order received; UserError when the episode has no such topic."""
         name = self._full_name(topic)
-        with self._open() as reader:
+        with self._reading() as reader:
             chosen = [connection for connection in reader.connections if connection.topic == name]
             for connection, received_ns, raw in reader.messages(chosen):
                 message = _decode(reader, connection, raw)
@@ -59,32 +70,61 @@ class Episode:
                 continue
             bgr = cv2.imdecode(message.data, cv2.IMREAD_COLOR)
             if bgr is None:
-                raise UserError(f"{self.folder.name}: expected a {message.format!r} picture at t={t:.3f}, got damaged bytes")
+                what = f"a {message.format!r} picture at t={t:.3f}"
+                raise UserError(f"{self.folder.name}: expected {what}, got damaged bytes")
             yield t, cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
     def depth_frames(self, camera: str) -> Iterator[tuple[float, np.ndarray]]:
         """(t, (H, W) uint16 mm aligned to colour, 0 unknown) of one camera."""
-        for t, message in self._images(f"/camera/{camera}/aligned_depth_to_color/image_raw", "/compressedDepth"):
+        topic = f"/camera/{camera}/aligned_depth_to_color/image_raw"
+        for t, message in self._images(topic, "/compressedDepth", "/zstd"):
             if hasattr(message, "encoding"):
-                yield t, message.data.view(np.uint16).reshape(message.height, message.width)
+                depth = message.data.view(np.uint16).reshape(message.height, message.width)
+            elif message.format == "zstd":
+                depth = _unpack_zstd(message.data.tobytes())
             else:
-                yield t, cv2.imdecode(message.data[DEPTH_PREFIX_BYTES:], cv2.IMREAD_UNCHANGED)
+                depth = cv2.imdecode(message.data[DEPTH_PREFIX_BYTES:], cv2.IMREAD_UNCHANGED)
+            if depth is None:
+                raise UserError(f"{self.folder.name}: expected a depth picture at t={t:.3f}, got damaged bytes")
+            yield t, depth
 
     def series(self, topic: str) -> dict[str, np.ndarray]:
         """Arrays by field path ("tcp.position.x", "joints"), one row per message, and "t" (s).
 
         Fields whose length changes from message to message, and text, become object arrays.
         """
-        times, columns = [], {}
-        for t, message in self.messages(topic):
-            times.append(t)
-            for path, value in _fields(message):
-                columns.setdefault(path, []).append(value)
-        return {"t": np.array(times)} | {path: _column(values) for path, values in columns.items()}
+        return self.several_series([topic])[topic]
 
-    def _images(self, topic: str, packed_suffix: str) -> Iterator[tuple[float, object]]:
-        packed = topic + packed_suffix
-        return self.messages(packed if packed in self.topics else topic)
+    def several_series(self, topics: Sequence[str]) -> dict[str, dict[str, np.ndarray]]:
+        """``series`` of several topics, by the names given, in one pass over the bag."""
+        given = {self._full_name(topic): topic for topic in topics}
+        times: dict[str, list[float]] = {topic: [] for topic in topics}
+        columns: dict[str, dict[str, list]] = {topic: {} for topic in topics}
+        with self._reading() as reader:
+            chosen = [connection for connection in reader.connections if connection.topic in given]
+            for connection, received_ns, raw in reader.messages(chosen):
+                topic, message = given[connection.topic], _decode(reader, connection, raw)
+                times[topic].append(self._time(message, received_ns))
+                for path, value in _fields(message):
+                    columns[topic].setdefault(path, []).append(value)
+        return {
+            topic: {"t": np.array(times[topic])} | {path: _column(values) for path, values in columns[topic].items()}
+            for topic in topics
+        }
+
+    def stamps(self, topics: Sequence[str]) -> dict[str, np.ndarray]:
+        """Times (N,) of the messages of several topics, by the names given, in one pass over the bag."""
+        given = {self._full_name(topic): topic for topic in topics}
+        times: dict[str, list[float]] = {topic: [] for topic in topics}
+        with self._reading() as reader:
+            chosen = [connection for connection in reader.connections if connection.topic in given]
+            for connection, received_ns, raw in reader.messages(chosen) if chosen else ():
+                times[given[connection.topic]].append(self._time(_decode(reader, connection, raw), received_ns))
+        return {topic: np.array(values) for topic, values in times.items()}
+
+    def _images(self, topic: str, *packed_suffixes: str) -> Iterator[tuple[float, object]]:
+        stored = [topic + suffix for suffix in packed_suffixes if topic + suffix in self.topics]
+        return self.messages(stored[0] if stored else topic)
 
     def _full_name(self, topic: str) -> str:
         name = topic if topic.startswith("/") else f"/{topic}"
@@ -93,8 +133,17 @@ class Episode:
             raise UserError(f"{self.folder.name}: expected topic {name}, found: {known}")
         return name
 
-    def _open(self) -> AnyReader:
-        return AnyReader([self.folder])
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[AnyReader]:
+        """The open bag; UserError for whatever a damaged or foreign one makes of itself."""
+        try:
+            with AnyReader([self.folder]) as reader:
+                yield reader
+        except BAG_ERRORS as error:
+            what = " ".join(str(error).split())[:200] or type(error).__name__
+            raise UserError(
+                f"{self.folder}: expected a whole bag, got: {what}; try: prophrl data repair {self.folder}"
+            ) from None
 
     @staticmethod
     def _time(message, received_ns: int) -> float:
@@ -108,12 +157,7 @@ def read_episode(folder: str | Path) -> Episode:
     """A complete episode; UserError when the folder is not one or its bag cannot be read."""
     folder = Path(folder)
     episode = Episode(folder, read_meta(folder))
-    try:
-        episode.topics
-    except AnyReaderError as error:
-        raise UserError(
-            f"{folder}: expected a whole bag, got: {error}; try: prophrl data repair {folder.parent}"
-        ) from None
+    episode.topics  # noqa: B018 - fails on a bag that cannot be opened
     return episode
 
 
@@ -123,6 +167,19 @@ def _decode(reader: AnyReader, connection: Connection, raw: bytes):
     little_endian = bool(raw[1])
     decode = definition.deserialize_cdr_le if little_endian else definition.deserialize_cdr_be
     return decode(raw[4:], 0, definition.cls, reader.typestore)[0]
+
+
+def _unpack_zstd(data: bytes) -> np.ndarray | None:
+    """(H, W) uint16 of image_transport's zstd form; None when it is not a whole picture."""
+    try:
+        height, width, _, step, length = struct.unpack_from("<IIBII", data)
+        size, at = step * height, struct.calcsize("<IIBII") + length
+        if data[at - length : at] != b"16UC1" or step != 2 * width or size > IMAGE_LIMIT:
+            return None
+        pixels = zstd.ZstdDecompressor().decompress(data[at:], size + 1)
+        return np.frombuffer(pixels, np.uint16).reshape(height, width)
+    except (struct.error, zstd.ZstdError, ValueError, EOFError):
+        return None
 
 
 def _seconds(stamp) -> float:

@@ -106,12 +106,21 @@ def matrix_from_quat(quat: np.ndarray) -> np.ndarray:
 def matrix_to_rotvec(rotation: np.ndarray) -> np.ndarray:
     """Rotation vectors (..., 3) with angle in [0, pi] of matrices (..., 3, 3)."""
     q = quat_xyzw(rotation)
+    if q.ndim == 1:
+        return _one_rotvec(*q.tolist())
     v, w = q[..., :3], q[..., 3]
     sin_half = np.linalg.norm(v, axis=-1)
     small = sin_half < _SMALL
     angle = 2.0 * np.arctan2(sin_half, w)
     factor = np.where(small, 2.0, angle / np.where(small, 1.0, sin_half))
     return v * factor[..., None]
+
+
+def _one_rotvec(x: float, y: float, z: float, w: float) -> np.ndarray:
+    """The rotation vector of one quaternion, in plain floats."""
+    sin_half = math.sqrt(x * x + y * y + z * z)
+    factor = 2.0 if sin_half < _SMALL else 2.0 * math.atan2(sin_half, w) / sin_half
+    return np.array([x * factor, y * factor, z * factor])
 
 
 def transform(rotation: np.ndarray, translation: np.ndarray) -> np.ndarray:

@@ -12,7 +12,8 @@ from prophrl_core.ur_models import JOINT_NAMES, UR_MODELS, URModel
 
 __all__ = ["JOINT_NAMES", "UR_MODELS", "URModel", "forward", "inverse", "jacobian", "link_frames", "nearest_inverse"]
 
-_SINGULAR = 1e-9
+_SINGULAR = 1e-7  # rad
+_STRETCHED = 1e-7  # rounding of cos q3 beyond 1 that is still the stretched arm; 0.1 um of reach
 
 
 def _dh(a: float, d: float, alpha: float, theta: float) -> np.ndarray:
@@ -75,21 +76,17 @@ def inverse(model: URModel, T_base_tool0: np.ndarray, q6_if_free: float = 0.0) -
     for q1 in (base + swing, base - swing):
         s1, c1 = math.sin(q1), math.cos(q1)
         T_1_6 = _dh_inverse(0.0, d1, model.alpha[0], q1) @ T
-        c5 = (px * s1 - py * c1 - d4) / d6
-        if abs(c5) > 1.0 + 1e-9:
-            continue
-        q5_abs = math.acos(max(-1.0, min(1.0, c5)))
+        # The two components of joint 6's direction have the length |sin q5|: near 0 far more exact than an arc cosine.
+        along, across = nx * s1 - ny * c1, -ox * s1 + oy * c1
+        q5_abs = math.atan2(math.hypot(along, across), T[0, 2] * s1 - T[1, 2] * c1)
         for q5 in (q5_abs, -q5_abs) if q5_abs > _SINGULAR else (q5_abs,):
-            s5 = math.sin(q5)
-            if abs(s5) > 1e-7:
-                q6 = math.atan2((-ox * s1 + oy * c1) / s5, (nx * s1 - ny * c1) / s5)
-            else:
-                q6 = q6_if_free
+            side = math.copysign(1.0, q5)
+            q6 = math.atan2(side * across, side * along) if math.sin(q5_abs) > _SINGULAR else q6_if_free
             T_1_4 = T_1_6 @ _dh_inverse(0.0, d6, model.alpha[5], q6) @ _dh_inverse(0.0, d5, model.alpha[4], q5)
             x, y = float(T_1_4[0, 3]), float(T_1_4[1, 3])
             total = math.atan2(T_1_4[1, 0], T_1_4[0, 0])
             c3 = (x * x + y * y - a2 * a2 - a3 * a3) / (2 * a2 * a3)
-            if abs(c3) > 1.0 + 1e-9:
+            if abs(c3) > 1.0 + _STRETCHED:
                 continue
             q3_abs = math.acos(max(-1.0, min(1.0, c3)))
             for q3 in (q3_abs, -q3_abs) if q3_abs > _SINGULAR else (q3_abs,):

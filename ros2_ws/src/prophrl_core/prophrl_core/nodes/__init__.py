@@ -1,0 +1,1 @@
+"""What every node shares; the only place in core that needs ROS."""
