@@ -6,7 +6,7 @@ setup(
     name=PACKAGE,
     version="0.1.0",
     packages=find_packages(),
-    package_data={"": ["*.xml", "*.yaml", "*.json", "*.npz", "*.png", "*.stl", "*.obj"]},
+    package_data={"": ["*.xml", "*.yaml", "*.json", "*.npz", "*.png", "*.stl", "*.obj", "static/*.css", "static/*.js"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),
@@ -25,6 +25,8 @@ setup(
             "camera_node = prophrl_cell.nodes.camera_node:main",
             "recorder_node = prophrl_cell.nodes.recorder_node:main",
             "session_node = prophrl_cell.nodes.session_node:main",
+            "teleop_node = prophrl_cell.nodes.teleop_node:main",
+            "console_node = prophrl_cell.nodes.console_node:main",
         ]
     },
 )

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from prophrl_core.episode import OUTCOMES
 
-FAULT, ABORTED = "fault", "aborted"
+FAULT, ABORTED, DISCARDED = "fault", "aborted", "discarded"
 
 
 class Phase(enum.Enum):
@@ -35,11 +35,12 @@ class Announce(enum.Enum):
 
 @dataclasses.dataclass(frozen=True)
 class SessionConfig:
-    """What was asked for, and how long each party may take (s)."""
+    """What was asked for, and how long each party may take (s). Trials with an ``uncounted`` outcome are run again."""
 
     trials: int
     seed: int
     timeout_s: float
+    uncounted: tuple[str, ...] = (DISCARDED,)
     ready_timeout_s: float = 60.0
     home_timeout_s: float = 60.0
     scene_timeout_s: float = 300.0
@@ -114,6 +115,15 @@ class TrialSession:
         self._scene_ready = True
         return ""
 
+    def stop(self, episode_id: str) -> str:
+        """The trial is over and wants a label; returns a refusal in one line, or nothing."""
+        if self.phase is not Phase.RUNNING:
+            return f"expected a stop while a trial runs, got it while {self.phase.value}"
+        if episode_id and episode_id != self.episode_id:
+            return f"expected a stop of {self.episode_id}, got one of {episode_id}"
+        self._stop_asked = True
+        return ""
+
     def label(self, episode_id: str, outcome: str, reason: str, operator: str) -> str:
         """The operator's verdict; returns a refusal in one line, or nothing."""
         if self.phase not in (Phase.RUNNING, Phase.LABELLING):
@@ -155,7 +165,7 @@ class TrialSession:
         elif phase is Phase.RESET:
             self._scene_ready = False
         elif phase is Phase.RUNNING:
-            self._label = None
+            self._label, self._stop_asked = None, False
 
     def _homing(self, now_s: float, view: View) -> list:
         waited = now_s - self._since_s
@@ -196,7 +206,7 @@ class TrialSession:
             return self._stop(now_s, *self._label)
         if view.fault:
             return self._stop(now_s, FAULT, view.fault, "")
-        if now_s - self._started_s >= self._config.timeout_s:
+        if self._stop_asked or now_s - self._started_s >= self._config.timeout_s:
             self._enter(Phase.LABELLING, now_s)
             return [self._emit(Announce.LABEL_REQUESTED)]
         return []
@@ -213,7 +223,7 @@ class TrialSession:
             TrialResult(self.trial, self.episode_id, outcome, reason, now_s - self._started_s, operator)
         )
         commands = [self._emit(Announce.STOPPED, self.results[-1])]
-        if self.trial + 1 < self._config.trials:
+        if sum(result.outcome not in self._config.uncounted for result in self.results) < self._config.trials:
             self.trial += 1
             self._enter(Phase.HOMING, now_s)
             return commands

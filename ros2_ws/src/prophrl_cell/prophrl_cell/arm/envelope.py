@@ -37,14 +37,14 @@ class Envelope:
         self.joint_low, self.joint_high = low + self.spec.joint_margin, high - self.spec.joint_margin
         self.joint_speed = np.minimum(self.spec.joint_speed, self.model.max_speed)
         self.joint_acceleration = np.full(6, self.spec.joint_acceleration)
+        s = self.spec
+        turn = s.tcp_angular_speed * s.tcp_acceleration / s.tcp_speed  # same time to full speed as translation
+        self.bounds = CartesianBounds(self.box, s.max_tilt, s.tcp_speed, s.tcp_acceleration, s.tcp_angular_speed, turn)
         self._check_usable(np.array(cell.robot.home))
 
     def cartesian_limiter(self, T: np.ndarray) -> CartesianLimiter:
         """A limiter of the commanded TCP pose, starting at rest at ``T``."""
-        s = self.spec
-        turn = s.tcp_angular_speed * s.tcp_acceleration / s.tcp_speed  # same time to full speed as translation
-        bounds = CartesianBounds(self.box, s.max_tilt, s.tcp_speed, s.tcp_acceleration, s.tcp_angular_speed, turn)
-        return CartesianLimiter(bounds, T)
+        return CartesianLimiter(self.bounds, T)
 
     def joint_limiter(self, q: np.ndarray) -> JointLimiter:
         """A limiter of the commanded joints, starting at rest at ``q``."""
@@ -110,6 +110,11 @@ class Envelope:
             return Clamp("following_error", error, _FOLLOWING_ERROR, "rad", "the arm is not where it was sent")
         return None
 
+    def beyond(self, T: np.ndarray) -> tuple[float, float]:
+        """How far a TCP pose (4, 4) is outside the workspace (m) and tilted too much (rad); negative: inside."""
+        outside = float(np.max(np.maximum(self.box[0] - T[:3, 3], T[:3, 3] - self.box[1])))
+        return outside, into_cone(T[:3, :3], math.pi)[1] - self.spec.max_tilt
+
     def check_path(self, path_NQ: np.ndarray) -> Clamp | None:
         """The reason not to take a joint path (N, 6): it leaves the box, the cone or the joint limits.
 
@@ -117,9 +122,9 @@ class Envelope:
         """
         outside_N, tilt_N = [], []
         for q in path_NQ:
-            T = self.tcp(q)
-            outside_N.append(float(np.max(np.maximum(self.box[0] - T[:3, 3], T[:3, 3] - self.box[1]))))
-            tilt_N.append(into_cone(T[:3, :3], math.pi)[1])
+            outside, tilt = self.beyond(self.tcp(q))
+            outside_N.append(outside)
+            tilt_N.append(tilt + self.spec.max_tilt)
         worst, allowed = max(outside_N), max(0.0, outside_N[0])
         if worst > allowed + 1e-3:
             return Clamp("workspace", worst, allowed, "m", "the way leaves the workspace; move the arm by hand")
@@ -142,18 +147,17 @@ class Envelope:
                 f"envelope.joint_margin: expected 0 to 3 rad, got {self.spec.joint_margin}; fix it"
             )
         T = self.tcp(home)
-        outside = float(np.max(np.maximum(self.box[0] - T[:3, 3], T[:3, 3] - self.box[1])))
-        tilt = into_cone(T[:3, :3], math.pi)[1]
+        outside, tilt = self.beyond(T)
         if outside > 0.0:
             place = ", ".join(f"{v:.3f}" for v in T[:3, 3])
             raise UserError(
                 f"envelope: expected robot.home inside the workspace, its TCP ({place}) m is {outside:.3f} m outside; "
                 "fix home or workspace_min/max"
             )
-        if tilt > self.spec.max_tilt:
+        if tilt > 0.0:
             raise UserError(
-                f"envelope.max_tilt: expected at least the {tilt:.3f} rad that robot.home tilts the tool, got "
-                f"{self.spec.max_tilt:.3f}; fix one of them"
+                f"envelope.max_tilt: expected at least the {tilt + self.spec.max_tilt:.3f} rad that robot.home tilts "
+                f"the tool, got {self.spec.max_tilt:.3f}; fix one of them"
             )
         found = self.check_path(home[None])
         if found is not None:

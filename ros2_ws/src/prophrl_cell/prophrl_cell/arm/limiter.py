@@ -11,6 +11,7 @@ import numpy as np
 from prophrl_core import se3
 
 _EXACT = 1e-9
+_LIMIT_BRAKING = 0.7  # of the joint accelerations, when braking for joint limits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +53,16 @@ class CartesianLimiter:
         self.T = self._before = np.array(T, dtype=float)
         self._v, self._w = np.zeros(3), np.zeros(3)
         self._target = self.T
+
+    @property
+    def velocity(self) -> tuple[np.ndarray, np.ndarray]:
+        """Linear and angular velocity (3,), (3,) of the output."""
+        return self._v, self._w
+
+    def carry_on(self, T_before: np.ndarray, T: np.ndarray, dt: float) -> None:
+        """Continue at pose ``T`` (4, 4) in a motion that came from ``T_before`` in ``dt`` seconds."""
+        self.reset(T_before)
+        self.place(T, dt)
 
     def place(self, T: np.ndarray, dt: float) -> None:
         """The last output came out as ``T`` (4, 4) instead, because something downstream was limited."""
@@ -140,23 +151,38 @@ class JointLimiter:
             clamps.append(Clamp("joint_limit", outside, 0.0, "rad"))
         wanted, most = (target - self.q) / dt, self._acceleration * dt
         fast, sudden = np.abs(wanted) / self._speed, np.abs(wanted - self.qd) / most
-        if max(fast.max(), sudden.max()) <= 1.0 + 1e-6:
+        near = self._braking_for_limits(wanted, most)
+        if max(fast.max(), sudden.max()) <= 1.0 + 1e-6 and near >= 1.0:
             self.qd, self.q = wanted, target
             return target, clamps
-        clamps.append(
-            _worst("joint_speed", fast, self._speed, "rad/s")
-            if fast.max() > 1.0
-            else _worst("joint_acceleration", sudden, self._acceleration, "rad/s2")
-        )
-        scale = self._scale(wanted, 1.0 / max(1.0, float(fast.max())), most)
+        if fast.max() > 1.0:
+            clamps.append(_worst("joint_speed", fast, self._speed, "rad/s"))
+        elif sudden.max() > 1.0:
+            clamps.append(_worst("joint_acceleration", sudden, self._acceleration, "rad/s2"))
+        scale = self._scale(wanted, min(near, 1.0 / max(1.0, float(fast.max()))), most)
         if scale is None:
             return self.brake(dt), clamps
         self.qd = wanted * scale
         self.q = np.minimum(np.maximum(self.q + self.qd * dt, self._low), self._high)
         return self.q, clamps
 
+    def _braking_for_limits(self, wanted: np.ndarray, most: np.ndarray) -> float:
+        """The largest scale of ``wanted`` from which the whole arm can brake before a joint reaches its limit.
+
+        All joints slow down together, in the time of the fastest. A joint so slow that it may stop within a cycle
+        needs no room.
+        """
+        speed = np.abs(wanted)
+        room = np.where(wanted > 0.0, self._high - self.q, self.q - self._low)
+        seconds = float(np.max(speed / self._acceleration)) / _LIMIT_BRAKING
+        scales = np.sqrt(2.0 * np.maximum(room, 0.0) / np.maximum(speed * seconds, 1e-12))
+        return float(np.min(np.where(speed > most, scales, np.inf)))
+
     def _scale(self, wanted: np.ndarray, at_most: float, most: np.ndarray) -> float | None:
         """The scale nearest to ``at_most`` with which no joint's speed changes by more than ``most``, or None."""
+        still = np.abs(wanted) < _EXACT
+        if (still & (np.abs(self.qd) > most)).any():
+            return None  # no scale slows down a joint that is wanted to stand
         size = np.maximum(np.abs(wanted), 1e-12)
         along = self.qd * np.sign(wanted)
         low, high = float(np.max((along - most) / size)), float(np.min((along + most) / size))

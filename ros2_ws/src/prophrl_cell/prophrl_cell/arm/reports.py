@@ -4,9 +4,10 @@ import numpy as np
 
 from prophrl_cell.arm import shared_state
 from prophrl_cell.arm.limiter import Clamp
-from prophrl_cell.arm.motion import ExecutedStep, Motion
+from prophrl_cell.arm.motion import Motion
 from prophrl_cell.arm.robot_link import Reading
-from prophrl_cell.arm.shared_state import ArmMemory, EventKind, Mode
+from prophrl_cell.arm.shared_state import ArmMemory, Control, EventKind, Mode, Source
+from prophrl_cell.arm.step_log import ExecutedStep
 
 _SAME_EXCURSION = 0.25  # s: a limit met again within this time is the same excursion, logged once
 
@@ -38,8 +39,9 @@ class Reports:
         self._policy_version, self._chunk_episode = policy_version, episode_id
 
     def cycle(
-        self, stamp: float, reading: Reading, motion: Motion, mode: Mode, reason: str, episode_id: str, missed: int
-    ) -> None:
+        self, stamp: float, reading: Reading, motion: Motion, mode: Mode, control: Control, reason: str,
+        episode_id: str, missed: int,
+    ) -> None:  # fmt: skip
         """Publish one servo cycle whose command went out at ``stamp``."""
         sample, state = self._sample, self._state
         sample["stamp"] = sample["command_stamp"] = stamp
@@ -52,17 +54,20 @@ class Reports:
         state["mode"], state["reason"], state["episode_id"] = mode, reason.encode(), episode_id.encode()
         state["robot_mode"], state["safety_mode"] = reading.robot_mode, reading.safety_mode
         state["runtime_state"], state["speed_scaling"] = reading.runtime_state, reading.speed_scaling
+        state["control"] = control
         state["missed_cycles"], state["realtime"], state["openness"] = missed, self.realtime, motion.openness
         self._memory.state.write(state)
-        for step in motion.executed:
-            self._executed(step)
-        motion.executed.clear()
+        for step in motion.steps.executed:
+            self._executed(step, episode_id)
+        motion.steps.executed.clear()
 
-    def envelope_event(self, kind: EventKind, clamp: Clamp, episode_id: str, now: float) -> None:
-        """Log a limit that was met; a clamp that lasts is one event."""
+    def envelope_event(
+        self, kind: EventKind, clamp: Clamp, episode_id: str, now: float, streaming: bool = False
+    ) -> None:
+        """Log a limit that was met; a clamp that lasts is one event, and so is what a ``streaming`` sender repeats."""
         last = self._met.get(clamp.limit)
         self._met[clamp.limit] = now
-        if kind is EventKind.CLAMPED and last is not None and now - last < _SAME_EXCURSION:
+        if (kind is EventKind.CLAMPED or streaming) and last is not None and now - last < _SAME_EXCURSION:
             return
         self._state["envelope_events"] += 1
         self._event(kind, now, clamp.detail, clamp.limit, clamp.value, clamp.bound, clamp.unit, episode_id)
@@ -78,11 +83,15 @@ class Reports:
         event["unit"], event["episode_id"] = unit.encode(), episode_id.encode()
         self._memory.events.publish(event)
 
-    def _executed(self, step: ExecutedStep) -> None:
+    def _executed(self, step: ExecutedStep, episode_id: str) -> None:
         record = np.zeros((), shared_state.EXECUTED)
-        record["stamp"], record["episode_id"] = step.end, self._chunk_episode.encode()
-        record["policy_version"], record["source"] = self._policy_version, step.chunk.source
-        record["sequence"], record["step"] = step.chunk.sequence, step.step
+        if step.source in (Source.TELEOP, Source.FREEDRIVE):
+            if not episode_id:
+                return  # the operator positions the arm between episodes
+        else:
+            episode_id, record["policy_version"] = self._chunk_episode, self._policy_version
+        record["stamp"], record["episode_id"], record["source"] = step.end, episode_id.encode(), step.source
+        record["sequence"], record["step"] = step.sequence, step.step
         record["proposed"], record["executed"] = step.proposed, step.executed
         record["clamped"], record["observation_age"] = step.clamped, step.observation_age
         self._memory.executed.publish(record)

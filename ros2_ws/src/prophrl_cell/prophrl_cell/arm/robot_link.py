@@ -27,6 +27,7 @@ _VARIABLES = [
 # its packets carry the acknowledgements without which Nagle's algorithm holds the next command back.
 _STREAM_HZ = 125.0
 _RESTART_ATTEMPTS, _RESTART_PAUSE = 4, 0.3  # the client's view of the controller lags behind an unlock
+_SLEW = 0.1  # s per s by which the lookahead may change
 _TCP_TOLERANCE = 0.01  # m between our forward kinematics and the controller's
 
 
@@ -60,6 +61,7 @@ class RobotLink:
     def __init__(self, robot: RobotSpec):
         self._robot = robot
         self._period = 1.0 / robot.servo_rate
+        self._lookahead = robot.servo_lookahead
         try:
             self._receive = rtde_receive.RTDEReceiveInterface(robot.ip, _STREAM_HZ, _VARIABLES)
             self._control = rtde_control.RTDEControlInterface(robot.ip, float(robot.servo_rate))
@@ -97,9 +99,26 @@ class RobotLink:
             r.getRobotMode(), r.getSafetyMode(), r.getRuntimeState(), r.getSafetyStatusBits(), r.getSpeedScaling(),
         )  # fmt: skip
 
-    def servo(self, q: list[float]) -> bool:
-        """Command joints (6,) rad for the coming cycle; False or RuntimeError when it did not go out."""
-        return self._control.servoJ(q, 0.0, 0.0, self._period, self._robot.servo_lookahead, self._robot.servo_gain)
+    def servo(self, q: list[float], jogged: bool) -> bool:
+        """Command joints (6,) rad for the coming cycle; False or RuntimeError when it did not go out.
+
+        The lookahead of a jog is taken on gradually: a sudden change would make the arm catch up in a jerk.
+        """
+        wanted, most = self._robot.jog_lookahead if jogged else self._robot.servo_lookahead, _SLEW * self._period
+        self._lookahead += min(max(wanted - self._lookahead, -most), most)
+        return self._control.servoJ(q, 0.0, 0.0, self._period, self._lookahead, self._robot.servo_gain)
+
+    def free(self) -> bool:
+        """Let the arm be moved by hand; blocks for some cycles. ``keep_alive`` instead of ``servo`` from then on."""
+        return self._control.servoStop() and self._control.freedriveMode()
+
+    def unfree(self) -> bool:
+        """Hold the arm again where it is; blocks for some cycles."""
+        return self._control.endFreedriveMode()
+
+    def keep_alive(self) -> bool:
+        """Tell the controller's watchdog that somebody is there while nothing is commanded."""
+        return self._control.kickWatchdog()
 
     @property
     def connected(self) -> bool:

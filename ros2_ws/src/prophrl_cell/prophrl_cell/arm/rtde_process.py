@@ -12,19 +12,20 @@ import traceback
 
 import numpy as np
 from prophrl_core.cell import CellSpec, load_cell
-from prophrl_core.chunk_schedule import Chunk
 from prophrl_core.errors import UserError
 from prophrl_core.task import TaskSpec, load_task
 
 from prophrl_cell.arm import dashboard
+from prophrl_cell.arm.chunk_intake import ChunkIntake
 from prophrl_cell.arm.envelope import Envelope
 from prophrl_cell.arm.limiter import Clamp
 from prophrl_cell.arm.link_health import Health, LinkHealth
 from prophrl_cell.arm.motion import Doing, Motion
+from prophrl_cell.arm.operator_hand import OperatorHand
 from prophrl_cell.arm.realtime import Tick, die_after, enter_realtime, sleep_until
 from prophrl_cell.arm.reports import Reports
 from prophrl_cell.arm.robot_link import RobotLink
-from prophrl_cell.arm.shared_state import ArmMemory, Command, EventKind, Exit, Mode
+from prophrl_cell.arm.shared_state import ArmMemory, Command, Control, EventKind, Exit, Mode
 
 _START_LIMIT, _CYCLE_LIMIT, _LEAVE_LIMIT = 25.0, 2.0, 2.0  # s that the client library may hang
 _MODE_OF_HEALTH = {
@@ -38,6 +39,8 @@ _MODE_OF_MOTION = {
     Doing.BRAKING: Mode.EXECUTING,
     Doing.FOLLOWING: Mode.EXECUTING,
     Doing.MOVING: Mode.MOVING,
+    Doing.JOGGING: Mode.EXECUTING,
+    Doing.GUIDED: Mode.FREEDRIVE,
 }
 
 
@@ -68,6 +71,8 @@ class RtdeProcess:
         self._health = LinkHealth(now)
         q = np.array(self._reading.q)
         self._motion = Motion(self._envelope, q, self._openness, 1.0 / robot.servo_rate, now)
+        self._hand = OperatorHand(self._memory.teleop, self._motion, self._envelope, self._link)
+        self._chunks = ChunkIntake(self._envelope, self._motion, self._hand, self._reports)
 
     def run(self) -> Exit:
         """Servo until told to stop or until the link is lost."""
@@ -82,6 +87,7 @@ class RtdeProcess:
             if self._health.lost:
                 return Exit.LINK_LOST
             self._take_commands(now)
+            self._obey_operator(now)
             if self._stopping or os.getppid() != self._parent:
                 self._stopping = True
                 self._motion.brake()
@@ -123,10 +129,9 @@ class RtdeProcess:
         for record in self._memory.commands.pop_all():
             kind = Command(int(record["kind"]))
             if kind is Command.CHUNK:
-                self._take_chunk(record, now)
+                self._chunks.take(record, self._mode(), self._episode_id, now)
             elif kind is Command.HOME:
-                self._motion.brake()
-                self._home_pending = not self._held
+                self._take_home(now)
             elif kind is Command.HOLD:
                 self._motion.brake()
                 self._held = "held by the operator; resume to continue"
@@ -134,13 +139,16 @@ class RtdeProcess:
                 self._resume(now)
             elif kind is Command.EPISODE_START:
                 self._episode_id = record["episode_id"].decode()
+                self._motion.begin_episode()
+                self._hand.yields(now)
             elif kind is Command.EPISODE_STOP:
                 self._episode_id = ""
+                self._hand.yields(now)
                 if self._motion.doing is Doing.FOLLOWING:
                     self._motion.brake()
             elif kind is Command.SHUTDOWN:
                 self._stopping = True
-        if self._held:
+        if self._held or self._hand.control is Control.TELEOP:
             self._home_pending = False
         if self._home_pending and self._motion.resting:
             self._home_pending = False
@@ -150,30 +158,23 @@ class RtdeProcess:
                 self._reports.envelope_event(EventKind.REFUSED, found, self._episode_id, now)
                 self._held = f"home: {found.detail}"
 
-    def _take_chunk(self, record: np.ndarray, now: float) -> None:
-        episode_id, steps, dims = record["episode_id"].decode(), int(record["steps"]), int(record["dims"])
-        observed = float(record["observation_time"])
-        actions_TD = record["actions"][:steps].astype(float)
-        found = None
-        mode = self._mode()
-        if mode not in (Mode.READY, Mode.EXECUTING) or self._motion.doing is Doing.BRAKING:
-            found = Clamp("mode", mode, Mode.READY, "", f"the arm is in {mode.name}, {self._motion.doing.value}")
-        elif not self._episode_id or episode_id != self._episode_id:
-            found = Clamp("episode", 0.0, 0.0, "", f"a chunk of episode {episode_id!r} in {self._episode_id!r}")
+    def _take_home(self, now: float) -> None:
+        if self._hand.yields(now):
+            self._motion.brake()
+            self._home_pending = not self._held
         else:
-            found = self._envelope.check_chunk(
-                actions_TD, steps, dims, float(record["step_period"]), record["spec_id"].decode(), now - observed
-            )
-        if found is None:
-            chunk = Chunk(
-                actions_TD, float(record["step_period"]), observed, int(record["sequence"]), int(record["source"])
-            )
-            found = self._motion.follow(chunk, now)
-            self._reports.chunk_of(record["policy_version"], episode_id)
-        if found is not None:
-            self._reports.envelope_event(EventKind.REFUSED, found, episode_id, now)
-            if self._motion.doing is Doing.FOLLOWING:
-                self._motion.brake()
+            found = Clamp("control", 0.0, 0.0, "", "an operator has the arm; release the deadman, then go home")
+            self._reports.envelope_event(EventKind.REFUSED, found, self._episode_id, now)
+
+    def _obey_operator(self, now: float) -> None:
+        health, before = self._health.now, self._hand.freed
+        allowed = not self._held and not self._stopping and health in (Health.GOOD, Health.STALLED)
+        self._hand.act(allowed, health is Health.GOOD, np.array(self._reading.q), now)
+        for kind, found in self._hand.events:
+            self._reports.envelope_event(kind, found, self._episode_id, now, kind is EventKind.REFUSED)
+        self._hand.events.clear()
+        if self._hand.freed is not before:
+            self._health.sent(True, time.monotonic())  # no command goes out while the controller changes over
 
     def _resume(self, now: float) -> None:
         if self._health.now.needs_person:
@@ -188,6 +189,7 @@ class RtdeProcess:
         die_after(_START_LIMIT)
         self._reports.starting("starting the control program again")
         done = self._link.restart_program()
+        self._hand.freed = False
         now = time.monotonic()
         self._health.restart(now)
         self._reading = self._link.read()
@@ -212,12 +214,18 @@ class RtdeProcess:
         stamp = time.monotonic()
         if self._health.now.commandable:
             try:
-                self._health.sent(self._link.servo(self._motion.q.tolist()), stamp)
+                self._health.sent(self._send(), stamp)
             except RuntimeError:
                 self._health.sent(False, stamp)
         self._reports.cycle(
-            stamp, self._reading, self._motion, self._mode(), self._reason(), self._episode_id, tick.missed
-        )
+            stamp, self._reading, self._motion, self._mode(), self._hand.control, self._reason(), self._episode_id,
+            tick.missed,
+        )  # fmt: skip
+
+    def _send(self) -> bool:
+        if self._hand.freed:
+            return self._link.keep_alive()
+        return self._link.servo(self._motion.q.tolist(), self._hand.control is Control.TELEOP)
 
     def _mode(self) -> Mode:
         health = self._health.now

@@ -1,9 +1,7 @@
 """Shared memory between arm_node and the RTDE process: state, samples, commands, events, executed steps.
 
 One anonymous memory file (``memfd``) is created by the node and inherited by the process, so nothing is
-left behind when either is killed. Records are fixed-size numpy dtypes: nothing is pickled. Every block has
-one writer. The state is a seqlock; the rings publish a record by advancing a counter after its bytes are
-written (both rely on the store order of x86-64, and on Python not reordering statements elsewhere).
+left behind when either is killed. Every block (see blocks.py) has one writer.
 Times are CLOCK_MONOTONIC seconds; lengths m, angles rad, forces N and N m, frames ``base`` unless said.
 """
 
@@ -12,6 +10,8 @@ import mmap
 import os
 
 import numpy as np
+
+from prophrl_cell.arm.blocks import Ring, Seqlock
 
 MAX_CHUNK_STEPS = 64
 _MAGIC = 0x70726F7068726C31
@@ -29,6 +29,25 @@ class Mode(enum.IntEnum):
     PROTECTIVE_STOP = 6
     EMERGENCY_STOP = 7
     FAULT = 8
+    FREEDRIVE = 9
+
+
+class Control(enum.IntEnum):
+    """Who moves the arm; the same numbers as ``prophrl_interfaces/ArmStatus``."""
+
+    NONE = 0
+    POLICY = 1
+    TELEOP = 2
+    REPLAY = 3
+
+
+class Source(enum.IntEnum):
+    """Where actions come from; the same numbers as ``prophrl_interfaces/ActionChunk``."""
+
+    POLICY = 0
+    TELEOP = 1
+    REPLAY = 2
+    FREEDRIVE = 3
 
 
 class Command(enum.IntEnum):
@@ -77,6 +96,7 @@ STATE = np.dtype(
         ("realtime", "u1"),
         ("episode_id", "S64"),
         ("openness", "f8"),  # commanded
+        ("control", "u1"),
     ]
 )
 
@@ -111,6 +131,19 @@ COMMAND = np.dtype(
     ]
 )
 
+TELEOP = np.dtype(
+    [
+        ("serial", "u8"),  # counts the messages
+        ("arrived", "f8"),
+        ("stamp", "f8"),  # when the device was read, by the message
+        ("deadman", "u1"),
+        ("freedrive", "u1"),
+        ("frame", "u1"),  # TeleopCommand.FRAME_*
+        ("twist", "f8", 6),  # m/s, rad/s
+        ("openness", "f8"),  # NaN: leave it
+    ]
+)
+
 EVENT = np.dtype(
     [
         ("kind", "u1"),
@@ -140,82 +173,6 @@ EXECUTED = np.dtype(
 )
 
 
-class Seqlock:
-    """One record, one writer, any number of readers; a reader never sees half a record."""
-
-    def __init__(self, buffer: memoryview, dtype: np.dtype):
-        self._seq = np.frombuffer(buffer, "u8", 1)
-        self._slot = np.frombuffer(buffer, dtype, 1, offset=64)
-
-    @staticmethod
-    def size(dtype: np.dtype) -> int:
-        """Bytes of shared memory it needs."""
-        return 64 + _aligned(dtype.itemsize)
-
-    def write(self, record: np.ndarray) -> None:
-        """Publish a record of shape ()."""
-        seq = int(self._seq[0])
-        self._seq[0] = seq + 1
-        self._slot[0] = record
-        self._seq[0] = seq + 2
-
-    def read(self) -> np.ndarray | None:
-        """A consistent copy, or None before the first write or when the writer died in the middle of one."""
-        for _ in range(1000):
-            before = int(self._seq[0])
-            if before == 0:
-                return None
-            if before % 2 == 0:
-                record = self._slot[0].copy()
-                if int(self._seq[0]) == before:
-                    return record
-        return None
-
-
-class Ring:
-    """Fixed records from one writer to one reader.
-
-    ``push`` refuses when full (commands must not be lost); ``publish`` overwrites the oldest record, and the
-    reader counts what it lost.
-    """
-
-    def __init__(self, buffer: memoryview, dtype: np.dtype, capacity: int):
-        self._counters = np.frombuffer(buffer, "u8", 2)  # written, read
-        self._slots = np.frombuffer(buffer, dtype, capacity, offset=64)
-        self._capacity = capacity
-        self.lost = 0
-
-    @staticmethod
-    def size(dtype: np.dtype, capacity: int) -> int:
-        """Bytes of shared memory it needs."""
-        return 64 + _aligned(dtype.itemsize * capacity)
-
-    def push(self, record: np.ndarray) -> bool:
-        """Append unless the reader is a whole ring behind; False then."""
-        if int(self._counters[0]) - int(self._counters[1]) >= self._capacity - 1:
-            return False
-        self.publish(record)
-        return True
-
-    def publish(self, record: np.ndarray) -> None:
-        """Append, overwriting the oldest record of a slow reader."""
-        written = int(self._counters[0])
-        self._slots[written % self._capacity] = record
-        self._counters[0] = written + 1
-
-    def pop_all(self) -> list[np.ndarray]:
-        """Copies of the records since the last call, oldest first; what was overwritten adds to ``lost``."""
-        read, written = int(self._counters[1]), int(self._counters[0])
-        out = []
-        for index in range(max(read, written - self._capacity + 1), written):
-            record = self._slots[index % self._capacity].copy()
-            if int(self._counters[0]) - index < self._capacity:
-                out.append(record)
-        self.lost += written - read - len(out)
-        self._counters[1] = written
-        return out
-
-
 class ArmMemory:
     """All blocks of one RTDE process; ``create`` in the node, ``attach`` in the process."""
 
@@ -228,6 +185,8 @@ class ArmMemory:
         self._magic = np.frombuffer(view, "u8", 1)
         self.state = Seqlock(view[64:], STATE)
         offset, rings = 64 + Seqlock.size(STATE), []
+        self.teleop = Seqlock(view[offset:], TELEOP)  # the newest only: a flood must not hold up other commands
+        offset += Seqlock.size(TELEOP)
         for dtype, capacity in self._RINGS:
             rings.append(Ring(view[offset:], dtype, capacity))
             offset += Ring.size(dtype, capacity)
@@ -236,7 +195,7 @@ class ArmMemory:
     @classmethod
     def size(cls) -> int:
         """Bytes of the whole segment."""
-        return 64 + Seqlock.size(STATE) + sum(Ring.size(d, n) for d, n in cls._RINGS)
+        return 64 + Seqlock.size(STATE) + Seqlock.size(TELEOP) + sum(Ring.size(d, n) for d, n in cls._RINGS)
 
     @classmethod
     def create(cls) -> "ArmMemory":
@@ -260,7 +219,3 @@ class ArmMemory:
     def close(self) -> None:
         """Drop the descriptor; the pages go with the last mapping."""
         os.close(self.fd)
-
-
-def _aligned(size: int) -> int:
-    return (size + 63) // 64 * 64

@@ -33,6 +33,7 @@ class ArmSupervisor:
         self._reason = "not started"
         self._ever_ready = False
         self._openness = 1.0
+        self._heard = 0
         self.restarts = 0
         self.refusal = ""  # why the first start failed; empty while it has not
 
@@ -78,6 +79,15 @@ class ArmSupervisor:
         for name, value in fields.items():
             record[name] = value
         return self._memory.commands.push(record)
+
+    def teleop(self, **fields) -> None:
+        """Put a teleop command (fields of ``shared_state.TELEOP``) in the place of the last one."""
+        self._heard += 1
+        record = np.zeros((), shared_state.TELEOP)
+        record["serial"] = self._heard
+        for name, value in fields.items():
+            record[name] = value
+        self._memory.teleop.write(record)
 
     def poll(self) -> str:
         """Notice an exit or a hang and act on it; returns a line when something happened, else an empty one."""

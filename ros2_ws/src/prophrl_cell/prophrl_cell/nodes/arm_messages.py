@@ -4,7 +4,8 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PoseStamped, WrenchStamped
 from prophrl_core import se3
-from prophrl_interfaces.msg import ArmStatus, ArmTarget, EnvelopeEvent, ExecutedAction
+from prophrl_core.clock import realtime_to_monotonic
+from prophrl_interfaces.msg import ArmStatus, ArmTarget, EnvelopeEvent, ExecutedAction, TeleopCommand
 from sensor_msgs.msg import JointState
 
 
@@ -12,6 +13,16 @@ def stamp(monotonic_s: float, offset: int) -> Time:
     """ROS time of a monotonic time in s."""
     sec, nanosec = divmod(int(monotonic_s * 1e9) + offset, 1_000_000_000)
     return Time(sec=sec, nanosec=nanosec)
+
+
+def teleop_fields(message: TeleopCommand, arrived: float) -> dict:
+    """Fields of a ``shared_state.TELEOP`` record; ``arrived`` is monotonic s."""
+    linear, angular, read = message.twist.linear, message.twist.angular, message.header.stamp
+    return {
+        "arrived": arrived, "stamp": realtime_to_monotonic(read.sec * 1_000_000_000 + read.nanosec),
+        "deadman": message.deadman, "freedrive": message.freedrive, "frame": message.frame,
+        "twist": (linear.x, linear.y, linear.z, angular.x, angular.y, angular.z), "openness": message.openness,
+    }  # fmt: skip
 
 
 def joint_state(sample: np.ndarray, offset: int, names: list[str]) -> JointState:
@@ -71,7 +82,7 @@ def status(state: np.ndarray, periods_ms: tuple[float, float, float], restarts: 
         speed_scaling=float(state["speed_scaling"]), servo_rate=float(state["servo_rate"]),
         period_p50=p50, period_p99=p99, period_max=longest, missed_cycles=int(state["missed_cycles"]),
         envelope_events=int(state["envelope_events"]), process_restarts=restarts,
-        realtime=bool(state["realtime"]), episode_id=state["episode_id"].decode(),
+        realtime=bool(state["realtime"]), episode_id=state["episode_id"].decode(), control=int(state["control"]),
     )  # fmt: skip
 
 

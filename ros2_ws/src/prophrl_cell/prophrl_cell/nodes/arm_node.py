@@ -1,4 +1,4 @@
-"""The arm's ROS face: chunks and the operator's words in, joint states, targets, status and events out.
+"""The arm's ROS face: chunks, teleoperation and the operator's words in, joint states, targets, status and events out.
 
 ``ros2 run prophrl_cell arm_node --ros-args -p cell_file:=sim -p task_file:=grasp_bottle``
 
@@ -6,8 +6,6 @@ Nothing here moves the arm: the RTDE process does, and ``ArmSupervisor`` keeps i
 a file that gets the issue time of every servo command (float64, monotonic s), for ``prophrl bench control``.
 """
 
-import contextlib
-import os
 import sys
 import threading
 import time
@@ -18,6 +16,7 @@ from geometry_msgs.msg import PoseStamped, WrenchStamped
 from prophrl_core.cell import load_cell
 from prophrl_core.clock import realtime_offset_ns, realtime_to_monotonic
 from prophrl_core.errors import UserError
+from prophrl_core.nodes.lifecycle_process import ProcessNode, run
 from prophrl_core.task import load_task
 from prophrl_core.ur_models import JOINT_NAMES
 from prophrl_interfaces.msg import (
@@ -28,6 +27,7 @@ from prophrl_interfaces.msg import (
     EpisodeEvent,
     ExecutedAction,
     GripperCommand,
+    TeleopCommand,
 )  # fmt: skip
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from sensor_msgs.msg import JointState
@@ -38,7 +38,6 @@ from prophrl_cell.arm.realtime import PeriodStatistics
 from prophrl_cell.arm.shared_state import MAX_CHUNK_STEPS, Command, EventKind, Mode
 from prophrl_cell.arm.supervisor import ArmSupervisor
 from prophrl_cell.nodes import arm_messages as convert
-from prophrl_cell.nodes.lifecycle_process import ProcessNode, run
 
 _NICE, _CATCH_UP = -10, 16
 _PUBLISH_HZ, _SLOWER, _STATUS_S, _GRIPPER_S = 125, 2, 0.1, 0.5
@@ -68,8 +67,7 @@ class ArmNode(ProcessNode):
         self._decimate = self._cell.robot.servo_rate // _PUBLISH_HZ
         if self.get_parameter("cycle_log").value:
             self._cycle_log = Path(self.get_parameter("cycle_log").value).open("wb")  # noqa: SIM115
-        with contextlib.suppress(PermissionError):
-            os.setpriority(os.PRIO_PROCESS, 0, _NICE)  # chunks pass through here
+        self.hurry(_NICE)  # chunks pass through here
         self._supervisor = ArmSupervisor(cell_file, task_file)
         self._supervisor.start()
         while Mode(int(self._supervisor.state()["mode"])) in (Mode.STARTING, Mode.DISCONNECTED, Mode.FAULT):
@@ -93,8 +91,10 @@ class ArmNode(ProcessNode):
         self._gripper_command = self.create_publisher(GripperCommand, "gripper/command", _COMMAND_QOS)
         chunks = self.create_subscription(ActionChunk, "arm/chunk", self._on_chunk, _COMMAND_QOS)
         episodes = self.create_subscription(EpisodeEvent, "episode/event", self._on_episode, _EVENT_QOS)
+        teleop = self.create_subscription(TeleopCommand, "teleop/command", self._on_teleop, _COMMAND_QOS)
         self._entities = [
             (self.destroy_subscription, chunks),
+            (self.destroy_subscription, teleop),
             (self.destroy_subscription, episodes),
             (self.destroy_service, self.create_service(Trigger, "arm/home", self._on_home)),
             (self.destroy_service, self.create_service(Trigger, "arm/hold", self._on_hold)),
@@ -166,10 +166,11 @@ class ArmNode(ProcessNode):
     def _publish_status(self) -> None:
         state, now = self._supervisor.state(), time.monotonic()
         self._mode = Mode(int(state["mode"]))
-        key = (int(state["mode"]), bytes(state["reason"]), bytes(state["episode_id"]), self._supervisor.restarts)
+        key = (int(state["mode"]), bytes(state["reason"]), bytes(state["episode_id"]), self._supervisor.restarts,
+               int(state["control"]))  # fmt: skip
         if key == self._status_key and now - self._status_at < _STATUS_S:
             return
-        if key != self._status_key:
+        if self._status_key is None or key[:2] != self._status_key[:2]:
             self._log_state(Mode(key[0]), key[1].decode())
         self._status_at, self._status_key = now, key
         message = convert.status(state, self._periods.percentiles_ms(), self._supervisor.restarts)
@@ -199,6 +200,9 @@ class ArmNode(ProcessNode):
         )  # fmt: skip
         if not taken:
             self.get_logger().warning("a chunk was dropped: the RTDE process does not take commands")
+
+    def _on_teleop(self, message: TeleopCommand) -> None:
+        self._supervisor.teleop(**convert.teleop_fields(message, time.monotonic()))
 
     def _on_episode(self, message: EpisodeEvent) -> None:
         if message.event == EpisodeEvent.STARTED:

@@ -9,6 +9,7 @@ import time
 from prophrl_core.camera import CameraModel
 from prophrl_core.cell import load_cell
 from prophrl_core.clock import monotonic_to_realtime_ns
+from prophrl_core.nodes.lifecycle_process import ProcessNode, run
 from prophrl_interfaces.msg import CameraStatus
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image
@@ -18,7 +19,6 @@ from prophrl_cell.camera.open_source import source_for
 from prophrl_cell.camera.realsense import CapturedFrames
 from prophrl_cell.camera.stream_health import StallConfig
 from prophrl_cell.image_cdr import image_message
-from prophrl_cell.nodes.lifecycle_process import ProcessNode, run
 
 STATUS_PERIOD_S = 0.2
 STATE_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -72,9 +72,9 @@ class CameraNode(ProcessNode):
             self.destroy_publisher(publisher)
 
     def _publish(self, frames: CapturedFrames, capture_s: float, model: CameraModel) -> None:
-        stamp_ns = monotonic_to_realtime_ns(capture_s)
+        stamp_ns = monotonic_to_realtime_ns(capture_s - self._spec.latency)
         self._colour.publish(image_message(stamp_ns, self._frame_id, "rgb8", frames.colour))
-        info = self._info_message(model)
+        info = self._info_message(self._spec.measured_model or model)
         info.header.stamp.sec, info.header.stamp.nanosec = divmod(stamp_ns, 1_000_000_000)
         self._info.publish(info)
         if frames.depth is not None:

@@ -8,11 +8,11 @@ import time
 
 from prophrl_core.cell import load_cell
 from prophrl_core.errors import UserError
+from prophrl_core.nodes.lifecycle_process import ProcessNode, run
 from prophrl_interfaces.msg import GripperCommand, GripperState
 from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 
 from prophrl_cell.gripper.driver import GripperDriver, GripperReading, connect
-from prophrl_cell.nodes.lifecycle_process import ProcessNode, run
 
 _PERIOD_S = 0.05
 _RETRY_S = 1.0

@@ -1,48 +1,42 @@
 """Records every episode of the graph: one bag per trial, from STARTED to shortly after STOPPED.
 
 ``ros2 run prophrl_cell recorder_node --ros-args -p cell_file:=sim -p episodes_dir:=runs/episodes``
+
+Parameter ``operator`` is who counts as the operator where episode events name nobody.
 """
 
+import contextlib
 import dataclasses
 import importlib
+import math
+import os
 import pathlib
 import shutil
 import sys
 import time
 
 from prophrl_core.cell import load_cell
-from prophrl_core.episode import PARTIAL_SUFFIX, EpisodeMeta
+from prophrl_core.episode import PARTIAL_SUFFIX, EpisodeMeta, StreamSummary
+from prophrl_core.nodes.lifecycle_process import ProcessNode, run
 from prophrl_core.task import load_task
 from prophrl_interfaces.msg import EpisodeEvent, RecorderStatus, StreamHealth
-from rclpy.callback_groups import CallbackGroup
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 
-from prophrl_cell.nodes.lifecycle_process import ProcessNode, run
+from prophrl_cell.nodes.polled_group import Polled
+from prophrl_cell.recorder.calibration import calibration_of
 from prophrl_cell.recorder.episode_recorder import EpisodeRecorder
 from prophrl_cell.recorder.topics import RecordedTopic, topics_for
 
 TAIL_S = 0.3  # the last executed actions arrive after STOPPED
 LATCHED_AGE_S = 1.0
 POLL_PERIOD_S = 0.02
+NICE = -5  # where permitted: what is not recorded in time is lost for good
 EVENT_TOPIC = "episode/event"
 
 
-class Polled(CallbackGroup):
-    """Entities that the executor leaves alone: their owner takes from them when it likes."""
-
-    def can_execute(self, entity) -> bool:
-        return False
-
-    def beginning_execution(self, entity) -> bool:
-        return False
-
-    def ending_execution(self, entity) -> None:
-        """Nothing is ever executed."""
-
-
 class RecorderNode(ProcessNode):
-    """Raw subscriptions straight into the writer's queue; only EpisodeEvent is ever decoded.
+    """Raw subscriptions straight into the writer's queue; only EpisodeEvent is ever decoded here.
 
     The subscriptions are polled: waking the executor for each of some 300 messages a second costs four times as much
     as taking them all every 20 ms. Their receive times come from DDS, so polling does not blur them.
@@ -52,6 +46,7 @@ class RecorderNode(ProcessNode):
         super().__init__("recorder_node")
         self.declare_parameter("episodes_dir", "")
         self.declare_parameter("task_file", "")
+        self.declare_parameter("operator", "")
         self._recorder: EpisodeRecorder | None = None
         self._subscriptions_made: list = []
         self._pending_end: tuple | None = None
@@ -63,6 +58,7 @@ class RecorderNode(ProcessNode):
         self._spec_id = load_task(task_file).action.id if task_file else ""
         self._root = pathlib.Path(self.text_parameter("episodes_dir")).expanduser()
         self._topics = topics_for(self._cell)
+        self._calibration = calibration_of(self._cell)
         self._recorder = EpisodeRecorder(self._root, self._absolute(self._topics), self._cell.recorder)
         self._status = self.create_publisher(RecorderStatus, "recorder/status", QoSProfile(
             depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL))
@@ -143,6 +139,7 @@ class RecorderNode(ProcessNode):
             episode_id=event.episode_id, task=event.task, instruction=event.instruction, cell=self._cell.name,
             robot=self._cell.robot.model, policy_version=event.policy_version, seed=event.seed, trial=event.trial,
             started=event.header.stamp.sec + event.header.stamp.nanosec * 1e-9, spec_id=self._spec_id,
+            operator=event.operator_name or self.get_parameter("operator").value, calibration=self._calibration,
         )
 
     def _finish_pending(self) -> None:
@@ -161,13 +158,17 @@ class RecorderNode(ProcessNode):
             state=RecorderStatus.STATE_FAULT if state.fault else kind, reason=state.fault or state.complaint,
             episode_id=state.episode_id, path=state.folder, bytes_written=state.bytes_written,
             disk_free=shutil.disk_usage(self._root).free,
-            streams=[
-                StreamHealth(topic=s.topic, messages=s.messages, lost=s.lost, rate=s.rate, max_gap=s.max_gap)
-                for s in state.streams
-            ],
+            streams=[_health(stream) for stream in state.streams],
         )
         status.header.stamp = self.get_clock().now().to_msg()
         self._status.publish(status)
+
+
+def _health(stream: StreamSummary) -> StreamHealth:
+    return StreamHealth(
+        topic=stream.topic, messages=stream.messages, lost=stream.lost, rate=stream.rate, max_gap=stream.max_gap,
+        clock_skew=math.nan if stream.clock_skew is None else stream.clock_skew, bytes=stream.bytes,
+    )
 
 
 def _never(message: bytes) -> None:
@@ -189,6 +190,8 @@ def _qos(topic: RecordedTopic) -> QoSProfile:
 
 
 def main() -> None:
+    with contextlib.suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, NICE)  # threads started from here on inherit it
     sys.exit(run(RecorderNode))
 
 

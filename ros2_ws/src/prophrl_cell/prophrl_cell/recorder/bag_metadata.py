@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 
 import yaml
+from prophrl_core.episode import write_synced
 
 VERSION = 9
 FOREVER = {"sec": 9223372036, "nsec": 854775807}
@@ -64,9 +65,7 @@ def bag_information(file_name: str, topics: list[BagTopic], start_ns: int, end_n
 
 def write_bag_metadata(folder: pathlib.Path, information: dict) -> None:
     """Write ``metadata.yaml`` atomically."""
-    partial = folder / "metadata.yaml.partial"
-    partial.write_text(_dump({"rosbag2_bagfile_information": information}))
-    partial.replace(folder / "metadata.yaml")
+    write_synced(folder / "metadata.yaml", _dump({"rosbag2_bagfile_information": information}))
 
 
 def embedded(information: dict) -> dict[str, dict[str, str]]:

@@ -20,9 +20,9 @@ from prophrl_cell.recorder.episode_writer import EpisodeWriter
 from prophrl_cell.recorder.topics import IMAGE, RecordedTopic
 
 IMAGE_SHARE = 0.75  # of the queue; the rest is kept for everything else
-LATE_BEGIN_NS = 500_000_000  # how late a begin may come without losing messages
+LATE_BEGIN_NS = 1_000_000_000  # how late a begin may come without losing messages
 WAKE_S = 0.25
-DISK_CHECK_S = 0.5
+DISK_CHECK_S, DISK_CHECK_BYTES = 0.5, 4 << 20  # whichever comes first
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +45,7 @@ class EpisodeRecorder:
         root: pathlib.Path,
         topics: tuple[RecordedTopic, ...],
         spec: RecorderSpec,
-        queue_bytes: int = 64 << 20,
+        queue_bytes: int = 256 << 20,  # some seconds of two cameras, for a disk that stands still
     ):
         self._root, self._topics, self._spec = root, topics, spec
         self._is_image = {t.topic: t.type_name == IMAGE for t in topics}
@@ -60,7 +60,7 @@ class EpisodeRecorder:
         self._refused: dict[str, int] = {}
         self._writer: EpisodeWriter | None = None
         self._stopped_early = ""
-        self._next_disk_check = 0.0
+        self._next_disk_check, self._checked_bytes = 0.0, 0
         self.state = RecorderState()
         try:
             root.mkdir(parents=True, exist_ok=True)
@@ -81,7 +81,12 @@ class EpisodeRecorder:
             self._recording = True
             self._queue.append(("begin", meta, self._refused))
             started_ns = int(meta.started * 1e9)
-            late = [(topic, received, message) for topic, received, message in self._recent if received >= started_ns]
+            late = []
+            for topic, received, message in self._recent:
+                if received >= started_ns:
+                    late.append((topic, received, message))
+                else:
+                    self._keep(topic, message)
             for topic, received, message in [(t, started_ns, m) for t, m in self._last.items()] + late:
                 self._queue.append(("message", topic, received, message))
                 self._queued_bytes += len(message)
@@ -90,13 +95,13 @@ class EpisodeRecorder:
 
     def put(self, topic: str, received_ns: int, message: bytes) -> None:
         """One serialized message; kept only while an episode is open."""
-        if topic in self._latched:
-            self._last[topic] = message
         if not self._recording:
             self._recent.append((topic, received_ns, message))
             while received_ns - self._recent[0][1] > LATE_BEGIN_NS:
-                self._recent.popleft()
+                old_topic, _, old_message = self._recent.popleft()
+                self._keep(old_topic, old_message)
             return
+        self._keep(topic, message)
         with self._wake:
             if self._queued_bytes + len(message) > self._limits[self._is_image[topic]]:
                 self._refused[topic] += 1
@@ -104,6 +109,11 @@ class EpisodeRecorder:
             self._queue.append(("message", topic, received_ns, message))
             self._queued_bytes += len(message)
             self._wake.notify()
+
+    def _keep(self, topic: str, message: bytes) -> None:
+        """Remember the newest latched message that is older than any episode still to begin."""
+        if topic in self._latched:
+            self._last[topic] = message
 
     def end(self, ended: float, outcome: str, reason: str, operator: str) -> None:
         """Close the episode after everything that was put before."""
@@ -154,6 +164,7 @@ class EpisodeRecorder:
             self._stop_early(self._too_full(free))
             return
         self._writer = EpisodeWriter(self._root, meta, self._topics, self._spec)
+        self._checked_bytes = 0
         self._publish_state()
 
     def _do_message(self, topic: str, received_ns: int, message: bytes) -> None:
@@ -175,8 +186,9 @@ class EpisodeRecorder:
                 self._stopped_early = f"writing failed: {error.strerror or error}"
         if self._stopped_early:
             reason = "; ".join(filter(None, (reason, f"recording stopped early: {self._stopped_early}")))
+        meta = writer.meta
         meta = dataclasses.replace(
-            writer.meta, ended=ended, outcome=outcome, reason=reason, operator=operator,
+            meta, ended=ended, outcome=outcome, reason=reason, operator=operator or meta.operator,
             streams=writer.summaries(self._writing_refused),
         )
         folder = writer.finish(meta)
@@ -185,14 +197,19 @@ class EpisodeRecorder:
         )
 
     def _guard_disk(self) -> None:
-        now = time.monotonic()
-        if self._writer is None or self._writer.closed or now < self._next_disk_check:
+        if self._writer is None or self._writer.closed:
             return
-        self._next_disk_check = now + DISK_CHECK_S
+        now, due_bytes = time.monotonic(), self._checked_bytes + DISK_CHECK_BYTES
+        in_time = now < self._next_disk_check
+        if in_time and self._writer.bytes_written < due_bytes:
+            return
+        self._checked_bytes = self._writer.bytes_written
         free = shutil.disk_usage(self._root).free
         if free < self._spec.min_free_bytes:
             self._stop_early(self._too_full(free))
-        self._publish_state()
+        if not in_time:
+            self._next_disk_check = now + DISK_CHECK_S
+            self._publish_state()
 
     def _too_full(self, free: int) -> str:
         need = self._spec.min_free_bytes
@@ -216,6 +233,6 @@ class EpisodeRecorder:
             self.state = dataclasses.replace(self.state, fault=self._stopped_early)
             return
         self.state = RecorderState(
-            self._writer.meta.episode_id, str(self._writer.folder), self._stopped_early,
+            self._writer.episode_id, str(self._writer.folder), self._stopped_early,
             self._writer.complaint, self._writer.bytes_written, self._writer.summaries(self._writing_refused),
         )

@@ -1,46 +1,42 @@
 """One episode on disk: ``<root>/<id>.partial/`` while it grows, ``<root>/<id>/`` once it is whole."""
 
+import contextlib
 import dataclasses
 import os
 import pathlib
 import shutil
 
 from prophrl_core.cell import RecorderSpec
-from prophrl_core.episode import PARTIAL_SUFFIX, EpisodeMeta, StreamSummary, write_meta
+from prophrl_core.episode import PARTIAL_SUFFIX, EpisodeMeta, StreamSummary, sync_folder, write_meta
 from prophrl_core.errors import UserError
 
+from prophrl_cell.image_cdr import header_stamp_ns
 from prophrl_cell.recorder import bag_metadata
+from prophrl_cell.recorder.calibration import camera_of, with_intrinsics
+from prophrl_cell.recorder.control_counter import ControlCounter
 from prophrl_cell.recorder.image_packing import pack_image
 from prophrl_cell.recorder.mcap_writer import McapWriter
-from prophrl_cell.recorder.message_definitions import load_definition
-from prophrl_cell.recorder.topics import RecordedTopic
+from prophrl_cell.recorder.message_definitions import load_definition, starts_with_header
+from prophrl_cell.recorder.stream_statistics import StreamStatistics
+from prophrl_cell.recorder.topics import EXECUTED_ACTION, RecordedTopic
 
 RESERVE_NAME = ".reserve"
 RESERVE_BYTES = 256 << 10  # kept aside while recording, so that a bag can be completed on a full disk
-FLUSH_PERIOD_NS = 500_000_000  # what a kill can take at most
+FLUSH_PERIOD_NS = 250_000_000  # what a kill can take at most
+HEADER_BYTES = 12  # of a message that begins with a stamp
 
 
 @dataclasses.dataclass
 class _Stream:
-    """Counts of one topic; times are receive times, ns."""
+    """One topic on its way into the bag."""
 
     channel_id: int
     recorded: RecordedTopic
     type_hash: str
     qos: str
+    stamped: bool
     unpackable: int = 0
-    seen: int = 0
-    first_ns: int = 0
-    last_ns: int = 0
-    max_gap_ns: int = 0
-
-    def saw(self, now_ns: int) -> None:
-        if self.seen:
-            self.max_gap_ns = max(self.max_gap_ns, now_ns - self.last_ns)
-        else:
-            self.first_ns = now_ns
-        self.last_ns = now_ns
-        self.seen += 1
+    statistics: StreamStatistics = dataclasses.field(default_factory=StreamStatistics)
 
 
 class EpisodeWriter:
@@ -48,13 +44,17 @@ class EpisodeWriter:
 
     def __init__(self, root: pathlib.Path, meta: EpisodeMeta, topics: tuple[RecordedTopic, ...], spec: RecorderSpec):
         self._root = root
-        self.meta = meta
+        self._meta = meta
         self._quality = spec.jpeg_quality
+        self._sync_seconds = spec.sync_seconds
         self.folder = root / (meta.episode_id + PARTIAL_SUFFIX)
         self.folder.mkdir(parents=True)
         self._file_name = f"{meta.episode_id}.mcap"
         self._streams: dict[str, _Stream] = {}
-        self._start_ns, self._end_ns, self._flushed_ns = int(meta.started * 1e9), int(meta.started * 1e9), 0
+        self._start_ns = self._end_ns = int(meta.started * 1e9)
+        self._flushed_ns = 0
+        self._control = ControlCounter()
+        self._infos: dict[str, bytes] = {}  # last camera_info by camera
         self.complaint = ""  # the last message that could not be stored, one line
         self.closed = False  # no more messages
         self.whole = False  # and the bag is complete
@@ -68,8 +68,8 @@ class EpisodeWriter:
         self._reserve = self.folder / RESERVE_NAME
         with self._reserve.open("wb") as reserve:
             os.posix_fallocate(reserve.fileno(), 0, RESERVE_BYTES)
-        write_meta(self.folder, self.meta)
-        self._mcap = McapWriter(self.folder / self._file_name)
+        write_meta(self.folder, self._meta)
+        self._mcap = McapWriter(self.folder / self._file_name, sync_seconds=self._sync_seconds)
         for topic in topics:
             definition = load_definition(topic.stored_type)
             qos = bag_metadata.qos_yaml(topic.reliable, topic.transient, topic.depth)
@@ -77,44 +77,71 @@ class EpisodeWriter:
                 topic.stored_topic, topic.stored_type, definition.text,
                 {"offered_qos_profiles": qos, "topic_type_hash": definition.type_hash},
             )
-            self._streams[topic.topic] = _Stream(channel, topic, definition.type_hash, qos)
+            stamped = starts_with_header(definition.text)
+            self._streams[topic.topic] = _Stream(channel, topic, definition.type_hash, qos, stamped)
+        sync_folder(self.folder)
+        sync_folder(self._root)
 
     @property
     def bytes_written(self) -> int:
         return self._mcap.bytes_written
 
+    @property
+    def episode_id(self) -> str:
+        return self._meta.episode_id
+
+    @property
+    def meta(self) -> EpisodeMeta:
+        """What is known of the episode so far: calibration and control as they came with the messages."""
+        calibration = self._meta.calibration and with_intrinsics(self._meta.calibration, self._infos)
+        return dataclasses.replace(
+            self._meta, calibration=calibration, control=self._control.summary(), disk=self._mcap.disk_summary()
+        )
+
     def write(self, topic: str, received_ns: int, message: bytes) -> None:
         """Store one serialized message of a recorded topic."""
         stream = self._streams[topic]
-        stream.saw(received_ns)
-        if stream.recorded.storage != "raw":
-            try:
+        # What was latched before the start comes with the start's time: its age is no clock skew.
+        stamped = stream.stamped and received_ns > self._start_ns and len(message) >= HEADER_BYTES
+        stream.statistics.saw(received_ns, header_stamp_ns(message) if stamped else 0)
+        try:
+            if stream.recorded.storage != "raw":
                 message = pack_image(message, stream.recorded.storage, self._quality)
-            except ValueError as error:
-                stream.unpackable += 1
-                self.complaint = f"{stream.unpackable} messages of {topic} are not what they should be: {error}"
-                return
-        self._start_ns, self._end_ns = min(self._start_ns, received_ns), max(self._end_ns, received_ns)
+        except ValueError as error:
+            stream.unpackable += 1
+            self.complaint = f"{stream.unpackable} messages of {topic} are not what they should be: {error}"
+            return
+        self._look_at(topic, message)
+        stream.statistics.bytes += len(message)
+        self._end_ns = max(self._end_ns, received_ns)
         self._mcap.write(stream.channel_id, received_ns, message)
         self.flush_if_due(received_ns)
 
+    def _look_at(self, topic: str, message: bytes) -> None:
+        """The few messages whose content the episode's description repeats."""
+        if topic.endswith(EXECUTED_ACTION):
+            try:
+                self._control.add(message)
+            except ValueError as error:
+                self.complaint = f"{topic}: {error}"
+        elif camera := camera_of(topic):
+            self._infos[camera] = message
+
     def flush_if_due(self, now_ns: int) -> None:
-        """Put what is pending on disk when the last flush is long enough ago."""
+        """Hand what is pending to the kernel when the last time is long enough ago."""
         if now_ns - self._flushed_ns >= FLUSH_PERIOD_NS:
             self._flushed_ns = now_ns
             self._mcap.flush()
 
     def summaries(self, refused: dict[str, int]) -> tuple[StreamSummary, ...]:
         """Counts per stored topic; ``refused`` are losses by topic that never reached this writer."""
-        result = []
-        for topic, stream in self._streams.items():
-            span_s = (stream.last_ns - stream.first_ns) * 1e-9
-            result.append(StreamSummary(
+        return tuple(
+            stream.statistics.summary(
                 stream.recorded.stored_topic, stream.recorded.stored_type, self._mcap.counts[stream.channel_id],
                 self._mcap.lost[stream.channel_id] + stream.unpackable + refused.get(topic, 0),
-                round((stream.seen - 1) / span_s, 3) if span_s > 0 else 0.0, round(stream.max_gap_ns * 1e-9, 6),
-            ))
-        return tuple(result)
+            )
+            for topic, stream in self._streams.items()
+        )
 
     def close_bag(self) -> None:
         """Complete the MCAP file and its metadata; nothing can be written afterwards."""
@@ -122,17 +149,15 @@ class EpisodeWriter:
             return
         self.closed = True
         self._reserve.unlink(missing_ok=True)
-        try:
+        with contextlib.suppress(OSError):  # counted in McapWriter.lost; the chunks before it are whole
             self._mcap.flush()
-        except OSError:
-            pass  # counted in McapWriter.lost; the chunks before it are whole
         topics = [
             bag_metadata.BagTopic(
                 s.recorded.stored_topic, s.recorded.stored_type, s.type_hash, s.qos, self._mcap.counts[s.channel_id]
             )
             for s in self._streams.values()
         ]
-        custom = {"episode_id": self.meta.episode_id, "task": self.meta.task}
+        custom = {"episode_id": self._meta.episode_id, "task": self._meta.task}
         information = bag_metadata.bag_information(self._file_name, topics, self._start_ns, self._end_ns, custom)
         self._mcap.finish(bag_metadata.embedded(information))
         bag_metadata.write_bag_metadata(self.folder, information)
@@ -146,13 +171,10 @@ class EpisodeWriter:
         write_meta(self.folder, meta)
         if not self.whole:
             return self.folder
+        sync_folder(self.folder)
         final = self._root / meta.episode_id
         self.folder.rename(final)
-        directory = os.open(self._root, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        sync_folder(self._root)
         return final
 
     def abandon(self) -> None:

@@ -10,6 +10,8 @@ from backports import zstd
 
 from prophrl_cell.recorder.mcap_writer import CHANNEL, CHUNK, DATA_END, MAGIC, MESSAGE, SCHEMA
 
+CHUNK_LIMIT = 1 << 30  # bytes of one chunk, unpacked; ours hold about 1 MiB
+
 
 @dataclasses.dataclass(frozen=True)
 class Channel:
@@ -77,7 +79,9 @@ def _unpack_chunk(body: bytes) -> bytes:
     _, _, size, crc = struct.unpack_from("<QQQI", body)
     compression, at = _string(body, 28)
     packed = body[at + 8 :]
-    raw = zstd.decompress(packed) if compression == "zstd" else packed
+    if size > CHUNK_LIMIT:
+        raise ValueError(f"chunk claims {size} bytes")
+    raw = zstd.ZstdDecompressor().decompress(packed, size + 1) if compression == "zstd" else packed
     if len(raw) != size or zlib.crc32(raw) != crc:
         raise ValueError("chunk checksum mismatch")
     return raw

@@ -14,6 +14,10 @@ import struct
 import zlib
 
 from backports import zstd
+from prophrl_core.episode import DiskSummary
+
+from prophrl_cell.recorder.disk_sync import DiskSync
+from prophrl_cell.recorder.disk_times import DiskTimes
 
 MAGIC = b"\x89MCAP0\r\n"
 HEADER, FOOTER, SCHEMA, CHANNEL, MESSAGE, CHUNK, MESSAGE_INDEX, CHUNK_INDEX = range(1, 9)
@@ -55,11 +59,15 @@ class _Chunk:
 class McapWriter:
     """Writes one file. Not thread-safe; one thread owns it. Disk errors surface as OSError.
 
-    After an OSError the file is cut back to its last whole chunk, the messages of the failed chunk
-    are gone (``lost`` counts them per channel), and ``finish`` may still be called.
+    With ``sync_seconds`` what was flushed is forced to the disk itself that often. After an OSError the file is cut
+    back to its last whole chunk, the messages of the failed chunk are gone (``lost`` counts them per channel), and
+    ``finish`` may still be called.
     """
 
-    def __init__(self, path: pathlib.Path, compression: str = "zstd", level: int = 1, chunk_bytes: int = 1 << 20):
+    def __init__(
+        self, path: pathlib.Path, compression: str = "zstd", level: int = 1, chunk_bytes: int = 1 << 20,
+        sync_seconds: float = 0.0,
+    ):
         if compression not in COMPRESSIONS:
             raise ValueError(f"expected a chunk compression out of {COMPRESSIONS}, got {compression!r}")
         self._compression = compression
@@ -72,7 +80,9 @@ class McapWriter:
         self._start_ns, self._end_ns = 2**64 - 1, 0
         self.counts: dict[int, int] = {}
         self.lost: dict[int, int] = {}
+        self._times = DiskTimes()
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        self._sync = DiskSync(self._fd, sync_seconds, self._times) if sync_seconds > 0 else None
         self.bytes_written = 0
         self._append(MAGIC + record(HEADER, string("ros2") + string("prophrl")))
 
@@ -104,7 +114,12 @@ class McapWriter:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is pending as a chunk of its own; from here on a kill cannot take it."""
+        """Write what is pending as a chunk of its own; from here on a kill cannot take it.
+
+        OSError, too, when an earlier chunk could not be forced to the disk.
+        """
+        if self._sync is not None:
+            self._sync.check()
         chunk, self._chunk = self._chunk, _Chunk()
         if not chunk.index:
             self._chunk = chunk
@@ -121,6 +136,10 @@ class McapWriter:
         self._start_ns = min(self._start_ns, chunk.start_ns)
         self._end_ns = max(self._end_ns, chunk.end_ns)
 
+    def disk_summary(self) -> DiskSummary:
+        """How long the disk has taken so far."""
+        return self._times.summary()
+
     def finish(self, metadata: dict[str, dict[str, str]]) -> None:
         """Write pending messages, metadata records and the summary; the file is complete and synced."""
         self.flush()
@@ -131,11 +150,14 @@ class McapWriter:
             self._append(body)
         self._append(record(DATA_END, struct.pack("<I", 0)))
         self._append(self._summary(indexes))
-        os.fsync(self._fd)
+        with self._times.measure(self._times.sync):
+            os.fsync(self._fd)
         self.abandon()
 
     def abandon(self) -> None:
         """Close as it is; without ``finish`` before, the file lacks its summary and can be repaired."""
+        if self._sync is not None:
+            self._sync.stop()
         if self._fd >= 0:
             os.close(self._fd)
         self._fd = -1
@@ -185,8 +207,9 @@ class McapWriter:
     def _append(self, data: bytes) -> None:
         view = memoryview(data)
         try:
-            while view:
-                view = view[os.write(self._fd, view) :]
+            with self._times.measure(self._times.write):
+                while view:
+                    view = view[os.write(self._fd, view) :]
         except OSError:
             os.ftruncate(self._fd, self.bytes_written)
             os.lseek(self._fd, self.bytes_written, os.SEEK_SET)

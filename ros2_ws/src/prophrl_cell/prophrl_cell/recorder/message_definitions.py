@@ -27,6 +27,14 @@ class MessageDefinition:
     text: str
     type_hash: str  # RIHS01_...
 
+def starts_with_header(text: str) -> bool:
+    """Whether the first field of a definition's text is a std_msgs/Header."""
+    for line in text.splitlines():
+        words = line.split("#", 1)[0].split()
+        if words and not any("=" in word for word in words):
+            return words[0] == "std_msgs/Header"
+    return False
+
 
 def load_definition(type_name: str) -> MessageDefinition:
     """Definition of ``package/msg/Name``; UserError when its package is not installed."""

@@ -1,31 +1,68 @@
 """Makes a whole episode of what a killed recorder left: ``<id>.partial/`` becomes ``<id>/``."""
 
+import contextlib
 import dataclasses
 import pathlib
 
-from prophrl_core.episode import PARTIAL_SUFFIX, EpisodeMeta, StreamSummary, read_meta, write_meta
+from prophrl_core.episode import PARTIAL_SUFFIX, EpisodeMeta, StreamSummary, read_meta, sync_folder, write_meta
+from prophrl_core.episode_reader import read_episode
 from prophrl_core.errors import UserError
 
+from prophrl_cell.image_cdr import header_stamp_ns
 from prophrl_cell.recorder import bag_metadata
-from prophrl_cell.recorder.episode_writer import RESERVE_NAME
-from prophrl_cell.recorder.mcap_scan import Damage, scan
+from prophrl_cell.recorder.calibration import camera_of, with_intrinsics
+from prophrl_cell.recorder.control_counter import ControlCounter
+from prophrl_cell.recorder.episode_writer import HEADER_BYTES, RESERVE_NAME
+from prophrl_cell.recorder.mcap_scan import Channel, Damage, Message, scan
 from prophrl_cell.recorder.mcap_writer import McapWriter
+from prophrl_cell.recorder.message_definitions import starts_with_header
+from prophrl_cell.recorder.stream_statistics import StreamStatistics
+from prophrl_cell.recorder.topics import EXECUTED_ACTION
 
 
-@dataclasses.dataclass
-class _Stream:
-    channel_id: int
-    topic: bag_metadata.BagTopic
-    first_ns: int
-    last_ns: int
-    max_gap_ns: int = 0
+class _Rewritten:
+    """One stream on its way into the repaired bag."""
 
-    def summary(self, messages: int) -> StreamSummary:
-        span_s = (self.last_ns - self.first_ns) * 1e-9
-        rate = round((messages - 1) / span_s, 3) if span_s > 0 else 0.0
-        return StreamSummary(
-            self.topic.name, self.topic.type_name, messages, rate=rate, max_gap=round(self.max_gap_ns * 1e-9, 6)
-        )
+    def __init__(self, channel: Channel, writer: McapWriter):
+        self._writer = writer
+        self.channel_id = writer.add_channel(channel.topic, channel.type_name, channel.definition, channel.metadata)
+        self._channel = channel
+        self._stamped = starts_with_header(channel.definition)
+        self._statistics = StreamStatistics()
+
+    def take(self, message: Message, started_ns: int) -> None:
+        stamped = self._stamped and message.log_time_ns > started_ns and len(message.data) >= HEADER_BYTES
+        self._statistics.saw(message.log_time_ns, header_stamp_ns(message.data) if stamped else 0)
+        self._statistics.bytes += len(message.data)
+        self._writer.write(self.channel_id, message.log_time_ns, message.data)
+
+    @property
+    def bag_topic(self) -> bag_metadata.BagTopic:
+        channel, count = self._channel, self._writer.counts[self.channel_id]
+        qos, type_hash = (channel.metadata.get(name, "") for name in ("offered_qos_profiles", "topic_type_hash"))
+        return bag_metadata.BagTopic(channel.topic, channel.type_name, type_hash, qos, count)
+
+    @property
+    def summary(self) -> StreamSummary:
+        count = self._writer.counts[self.channel_id]
+        return self._statistics.summary(self._channel.topic, self._channel.type_name, count)
+
+
+def is_whole(folder: pathlib.Path) -> bool:
+    """Whether an episode's bag can be opened and every chunk of it is as it was written."""
+    damage = Damage()
+    try:
+        read_episode(folder)
+        for _ in scan(folder / f"{folder.name}.mcap", damage):
+            pass
+    except (UserError, OSError):
+        return False
+    return damage.complete and not damage.chunks_bad
+
+
+def reopen(folder: pathlib.Path) -> pathlib.Path:
+    """Give an episode that has its final name, but is damaged, the name that ``repair_episode`` takes."""
+    return folder.rename(folder.with_name(folder.name + PARTIAL_SUFFIX))
 
 
 def repair_episode(partial: pathlib.Path) -> EpisodeMeta:
@@ -45,45 +82,53 @@ def repair_episode(partial: pathlib.Path) -> EpisodeMeta:
         raise UserError(f"repair: expected {source.name} in {partial}, found none; nothing was recorded")
     target.unlink(missing_ok=True)
     damage, streams, start_ns, end_ns = Damage(), {}, 2**63, 0
+    control, infos = ControlCounter(), {}
     writer = McapWriter(target)
-    for message in scan(source, damage):
-        channel = message.channel
-        stream = streams.get(channel.topic)
-        if stream is None:
-            channel_id = writer.add_channel(channel.topic, channel.type_name, channel.definition, channel.metadata)
-            qos = channel.metadata.get("offered_qos_profiles", "")
-            kind = bag_metadata.BagTopic(
-                channel.topic, channel.type_name, channel.metadata.get("topic_type_hash", ""), qos, 0
-            )
-            stream = streams[channel.topic] = _Stream(channel_id, kind, message.log_time_ns, message.log_time_ns)
-        stream.max_gap_ns = max(stream.max_gap_ns, message.log_time_ns - stream.last_ns)
-        stream.last_ns = message.log_time_ns
-        start_ns, end_ns = min(start_ns, message.log_time_ns), max(end_ns, message.log_time_ns)
-        writer.write(stream.channel_id, message.log_time_ns, message.data)
-    if not streams:
+    try:
+        for message in scan(source, damage):
+            topic = message.channel.topic
+            if topic not in streams:
+                streams[topic] = _Rewritten(message.channel, writer)
+            streams[topic].take(message, int(meta.started * 1e9))
+            start_ns, end_ns = min(start_ns, message.log_time_ns), max(end_ns, message.log_time_ns)
+            if topic.endswith(EXECUTED_ACTION):
+                with contextlib.suppress(ValueError):
+                    control.add(message.data)
+            elif camera := camera_of(topic):
+                infos[camera] = message.data
+        if not streams:
+            raise UserError(f"repair: no whole chunk in {source} ({damage.tail_bytes} bytes of one that was cut short)")
+        topics = [stream.bag_topic for stream in streams.values()]
+        custom = {"episode_id": episode_id, "task": meta.task}
+        information = bag_metadata.bag_information(source.name, topics, start_ns, end_ns, custom)
+        writer.finish(bag_metadata.embedded(information))
+    except (OSError, UserError) as error:
         writer.abandon()
-        target.unlink()
-        raise UserError(f"repair: no whole chunk in {source} ({damage.tail_bytes} bytes of one that was cut short)")
-    counts = [writer.counts[stream.channel_id] for stream in streams.values()]
-    topics = [dataclasses.replace(s.topic, messages=n) for s, n in zip(streams.values(), counts, strict=True)]
-    custom = {"episode_id": episode_id, "task": meta.task}
-    information = bag_metadata.bag_information(source.name, topics, start_ns, end_ns, custom)
-    writer.finish(bag_metadata.embedded(information))
+        target.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            why = f"{target} could not be written ({error.strerror}); make room and try again"
+            raise UserError(f"repair: {why}") from None
+        raise
     target.replace(source)
     (partial / RESERVE_NAME).unlink(missing_ok=True)
     bag_metadata.write_bag_metadata(partial, information)
-    summaries = tuple(s.summary(n) for s, n in zip(streams.values(), counts, strict=True))
-    repaired = _repaired_meta(meta, damage, end_ns, summaries)
+    repaired = dataclasses.replace(
+        _repaired_meta(meta, damage, end_ns), streams=tuple(stream.summary for stream in streams.values()),
+        control=control.summary(), calibration=meta.calibration and with_intrinsics(meta.calibration, infos),
+    )
     write_meta(partial, repaired)
+    sync_folder(partial)
     partial.rename(final)
+    sync_folder(final.parent)
     return repaired
 
 
-def _repaired_meta(meta: EpisodeMeta, damage: Damage, end_ns: int, streams: tuple[StreamSummary, ...]) -> EpisodeMeta:
-    if meta.outcome:
-        return dataclasses.replace(meta, streams=streams)
+def _repaired_meta(meta: EpisodeMeta, damage: Damage, end_ns: int) -> EpisodeMeta:
     found = f"{damage.chunks_read} chunks kept, {damage.chunks_bad} damaged, {damage.tail_bytes} bytes cut short"
-    return dataclasses.replace(
-        meta, ended=end_ns * 1e-9, outcome="aborted", streams=streams,
-        reason=f"the recorder ended before the trial did; repaired: {found}",
-    )
+    if not meta.outcome:
+        reason = f"the recorder ended before the trial did; repaired: {found}"
+        return dataclasses.replace(meta, ended=end_ns * 1e-9, outcome="aborted", reason=reason)
+    if damage.complete and not damage.chunks_bad:
+        return meta
+    reasons = filter(None, (meta.reason, f"the bag was damaged; repaired: {found}"))
+    return dataclasses.replace(meta, reason="; ".join(reasons))

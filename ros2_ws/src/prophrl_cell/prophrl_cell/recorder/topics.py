@@ -4,7 +4,11 @@ import dataclasses
 
 from prophrl_core.cell import CellSpec
 
+EXECUTED_ACTION = "arm/executed_action"
 INTERFACES = "prophrl_interfaces/msg"
+STORED_SUFFIXES = {
+    "raw": "", "jpeg": "/compressed", "png": "/compressed", "depth_png": "/compressedDepth", "depth_zstd": "/zstd",
+}
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 
 
@@ -12,7 +16,7 @@ IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 class RecordedTopic:
     """One topic. ``latched`` topics open every bag with their last message.
 
-    ``storage`` is raw, or how images are packed: jpeg, png (8-bit colour), depth_png (16-bit).
+    ``storage`` is raw, or how images are packed: jpeg, png (8-bit colour), depth_png, depth_zstd (16-bit).
     """
 
     topic: str
@@ -26,7 +30,7 @@ class RecordedTopic:
     @property
     def stored_topic(self) -> str:
         """Name in the bag; packed images follow image_transport's naming."""
-        return self.topic + {"raw": "", "depth_png": "/compressedDepth"}.get(self.storage, "/compressed")
+        return self.topic + STORED_SUFFIXES[self.storage]
 
     @property
     def stored_type(self) -> str:
@@ -45,13 +49,16 @@ def topics_for(cell: CellSpec) -> tuple[RecordedTopic, ...]:
         RecordedTopic("arm/wrench", "geometry_msgs/msg/WrenchStamped", **stream),
         RecordedTopic("arm/target", f"{INTERFACES}/ArmTarget", **stream),
         RecordedTopic("arm/status", f"{INTERFACES}/ArmStatus", **state),
-        RecordedTopic("arm/executed_action", f"{INTERFACES}/ExecutedAction", **reliable),
+        RecordedTopic(EXECUTED_ACTION, f"{INTERFACES}/ExecutedAction", **reliable),
         RecordedTopic("arm/envelope_event", f"{INTERFACES}/EnvelopeEvent", **reliable),
         RecordedTopic("arm/chunk", f"{INTERFACES}/ActionChunk", **reliable),
         RecordedTopic("gripper/command", f"{INTERFACES}/GripperCommand", **reliable),
         RecordedTopic("gripper/state", f"{INTERFACES}/GripperState", latched=True, **stream),
         RecordedTopic("episode/event", f"{INTERFACES}/EpisodeEvent", reliable=True, transient=True, depth=20),
+        RecordedTopic("episode/command", f"{INTERFACES}/EpisodeCommand", reliable=True, depth=20),
         RecordedTopic("policy/status", f"{INTERFACES}/PolicyStatus", **state),
+        RecordedTopic("teleop/command", f"{INTERFACES}/TeleopCommand", **stream),
+        RecordedTopic("teleop/status", f"{INTERFACES}/TeleopStatus", **state),
     ]
     for camera in cell.cameras:
         base = f"camera/{camera.name}"
@@ -61,6 +68,6 @@ def topics_for(cell: CellSpec) -> tuple[RecordedTopic, ...]:
             RecordedTopic(f"{base}/status", f"{INTERFACES}/CameraStatus", **state),
         ]
         if camera.depth and cell.recorder.depth != "off":
-            storage = {"png": "depth_png", "raw": "raw"}[cell.recorder.depth]
+            storage = {"png": "depth_png", "zstd": "depth_zstd", "raw": "raw"}[cell.recorder.depth]
             topics.append(RecordedTopic(f"{base}/aligned_depth_to_color/image_raw", IMAGE, depth=30, storage=storage))
     return tuple(topics)

@@ -1,0 +1,68 @@
+"""What the session hears of the other nodes: their statuses, judged, and what it takes from them for its events."""
+
+import functools
+import time
+
+from prophrl_core.cell import CellSpec
+from prophrl_interfaces.msg import ArmStatus, CameraStatus, PolicyStatus, RecorderStatus, TeleopStatus
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+
+from prophrl_cell.graph_health import GraphHealth
+
+# Longest silence of a status before its node counts as gone (s); each publishes at 1 Hz or faster.
+SILENCE_S = {"arm": 2.0, "recorder": 3.0, "policy": 4.0, "teleop": 4.0}
+CAMERA_SILENCE_S = 4.0
+MOBILE = (ArmStatus.MODE_READY, ArmStatus.MODE_EXECUTING, ArmStatus.MODE_MOVING, ArmStatus.MODE_FREEDRIVE)
+ARM_MODES = {
+    getattr(ArmStatus, name): name.removeprefix("MODE_").lower().replace("_", " ")
+    for name in dir(type(ArmStatus)) if name.startswith("MODE_")
+}  # fmt: skip
+LATEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+class SessionHealth:
+    """Subscribes to the statuses of the nodes that a trial needs, ``policy`` and ``teleop`` perhaps among them."""
+
+    def __init__(self, node: Node, cell: CellSpec, policy: bool, teleop: bool):
+        wanted = {"arm": True, "recorder": True, "policy": policy, "teleop": teleop}
+        silence = {name: limit_s for name, limit_s in SILENCE_S.items() if wanted[name]}
+        self._health = GraphHealth(silence | {f"camera {camera.name}": CAMERA_SILENCE_S for camera in cell.cameras})
+        self._arm_mode = ArmStatus.MODE_DISCONNECTED
+        self.policy_version = ""
+        subscribe = functools.partial(node.create_subscription, qos_profile=LATEST)
+        self.subscriptions = [
+            subscribe(ArmStatus, "arm/status", self._arm_heard),
+            subscribe(PolicyStatus, "policy/status", self._policy_heard),
+            subscribe(RecorderStatus, "recorder/status", self._recorder_heard),
+            subscribe(TeleopStatus, "teleop/status", self._teleop_heard),
+            *(subscribe(CameraStatus, f"camera/{c.name}/status", self._camera_heard) for c in cell.cameras),
+        ]
+
+    @property
+    def arm_moving(self) -> bool:
+        """Whether the arm is under way."""
+        return self._arm_mode in (ArmStatus.MODE_MOVING, ArmStatus.MODE_EXECUTING)
+
+    def trouble(self, now_s: float) -> str:
+        """The first thing that is wrong, in one line; empty when every node is healthy."""
+        return self._health.trouble(now_s)
+
+    def _arm_heard(self, status: ArmStatus) -> None:
+        self._arm_mode = status.mode
+        line = f"{ARM_MODES.get(status.mode, status.mode)}: {status.reason or 'no reason given'}"
+        self._health.heard("arm", status.mode in MOBILE, line, time.monotonic())
+
+    def _policy_heard(self, status: PolicyStatus) -> None:
+        self.policy_version = status.version
+        ok = status.state in (PolicyStatus.STATE_IDLE, PolicyStatus.STATE_RUNNING)
+        self._health.heard("policy", ok, status.reason or "no bundle is loaded", time.monotonic())
+
+    def _recorder_heard(self, status: RecorderStatus) -> None:
+        self._health.heard("recorder", status.state != RecorderStatus.STATE_FAULT, status.reason, time.monotonic())
+
+    def _teleop_heard(self, status: TeleopStatus) -> None:
+        self._health.heard("teleop", True, "", time.monotonic())
+
+    def _camera_heard(self, status: CameraStatus) -> None:
+        self._health.heard(f"camera {status.name}", status.streaming, status.reason, time.monotonic())

@@ -1,0 +1,80 @@
+"""Subscriptions of the teleoperation devices that are topics: twist streams and the operator console."""
+
+import time
+
+from geometry_msgs.msg import Twist, TwistStamped
+from prophrl_interfaces.msg import TeleopCommand
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Joy
+from std_msgs.msg import Bool
+
+from prophrl_cell.teleop.device_config import BASE, TOOL, DeviceConfig
+from prophrl_cell.teleop.handover import LOST_S
+from prophrl_cell.teleop.reading import Latest, Reading
+from prophrl_cell.teleop.stream import DEADMAN, TwistStream, deflections
+
+NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)  # hears reliable publishers, too
+FRAMES = {BASE: TeleopCommand.FRAME_BASE, TOOL: TeleopCommand.FRAME_TOOL}
+
+
+def components(twist: Twist) -> tuple[float, ...]:
+    """x, y, z, roll, pitch, yaw."""
+    return (twist.linear.x, twist.linear.y, twist.linear.z, twist.angular.x, twist.angular.y, twist.angular.z)
+
+
+class TwistTopic:
+    """A TwistStamped topic with a Bool or Joy topic as its deadman."""
+
+    def __init__(self, node: Node, config: DeviceConfig, latest: Latest):
+        self._stream = TwistStream(config, latest)
+        topics = config.stream
+        self.subscriptions = [node.create_subscription(TwistStamped, topics.topic, self._twist, NEWEST)]
+        if topics.deadman_topic:
+            self.subscriptions.append(node.create_subscription(Bool, topics.deadman_topic, self._bool, NEWEST))
+        else:
+            self.subscriptions.append(node.create_subscription(Joy, topics.joy_topic, self._joy, NEWEST))
+
+    def _twist(self, message: TwistStamped) -> None:
+        self._stream.twist(components(message.twist), message.header.frame_id, time.monotonic())
+
+    def _bool(self, message: Bool) -> None:
+        self._stream.held(frozenset({DEADMAN} if message.data else ()), time.monotonic())
+
+    def _joy(self, message: Joy) -> None:
+        down = frozenset(f"button_{number}" for number, value in enumerate(message.buttons) if value)
+        self._stream.held(down, time.monotonic())
+
+    def check(self) -> None:
+        """Notice a stream that ended."""
+        self._stream.check(time.monotonic())
+
+
+class ConsoleTopic:
+    """The jog of the operator console, a TeleopCommand in its own right."""
+
+    def __init__(self, node: Node, config: DeviceConfig, latest: Latest):
+        self._config, self._latest = config, latest
+        self._silent = f"nothing heard on {config.stream.topic}; open the operator console in a browser"
+        self._latest.lose(self._silent)
+        subscription = node.create_subscription(TeleopCommand, config.stream.topic, self._heard, NEWEST)
+        self.subscriptions = [subscription]
+
+    def _heard(self, message: TeleopCommand) -> None:
+        self._latest.put(Reading(
+            stamp=time.monotonic(),
+            axes=deflections(self._config, components(message.twist)),
+            held=frozenset({DEADMAN} if message.deadman else ()),
+            frame=next((name for name, number in FRAMES.items() if number == message.frame), ""),
+            openness=message.openness,
+            freedrive=message.freedrive,
+        ))  # fmt: skip
+
+    def check(self) -> None:
+        """Notice a console that ended."""
+        reading = self._latest.reading
+        if reading is not None and time.monotonic() - reading.stamp > LOST_S:
+            self._latest.lose(self._silent)
+
+
+open_stream = {"twist": TwistTopic, "console": ConsoleTopic}
