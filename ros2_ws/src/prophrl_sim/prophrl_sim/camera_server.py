@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import math
 import os
@@ -115,14 +116,36 @@ class Shutter:
         self.number = max(self.number + 1, math.ceil((now - self._start) / self._period))
 
 
-def serve(cell: CellSpec, task_name: str, host: str, state: FrameState, stop: threading.Event) -> None:
+class Late:
+    """Publishes frames some time after they were drawn, in their order."""
+
+    def __init__(self, server: FrameServer):
+        self._server, self._waiting = server, queue.SimpleQueue()
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def publish(self, camera: str, frames: list[Frame], delay: float) -> None:
+        self._waiting.put((time.monotonic() + delay, camera, frames))
+
+    def _run(self) -> None:
+        while True:
+            due, camera, frames = self._waiting.get()
+            time.sleep(max(0.0, due - time.monotonic()))
+            self._server.publish(camera, frames)
+
+
+def serve(
+    cell: CellSpec, task_name: str, host: str, state: FrameState, troubles: FrameState, stop: threading.Event
+) -> None:
     """Draw and serve until ``stop``."""
     from prophrl_sim.camera_render import CameraRenderer
+    from prophrl_sim.camera_trouble import WIDTH, SensorNoise, Trouble, bumped
     from prophrl_sim.plant import Plant
     from prophrl_sim.scene import build
 
     plant = Plant(build(cell, load_task(task_name)))
     server = FrameServer(host, cell.simulator.frame_port, {c.name: camera_info(c) for c in cell.cameras})
+    late, noise = Late(server), SensorNoise()
+    rows = {camera.name: WIDTH * i for i, camera in enumerate(cell.cameras)}
     start = time.monotonic()
     shutters = {camera.name: Shutter(camera.fps, start) for camera in cell.cameras}
     with CameraRenderer(plant.scene) as renderer:
@@ -136,7 +159,11 @@ def serve(cell: CellSpec, task_name: str, host: str, state: FrameState, stop: th
             snapshot, taken, stalled_until = state.read()
             if snapshot is not None and taken >= stalled_until and server.watched(camera.name):
                 plant.restore(snapshot)
-                server.publish(camera.name, _expose(renderer, camera, shutter.number, taken))
+                trouble = Trouble.from_row(troubles.read()[0][rows[camera.name] :][:WIDTH])
+                with bumped(plant.model, plant.data, camera.name, trouble.bump):
+                    colour, *depth = _expose(renderer, camera, shutter.number, taken)
+                colour = dataclasses.replace(colour, pixels=noise.add(colour.pixels, trouble.noise))
+                late.publish(camera.name, [colour, *depth], trouble.delay)
             shutter.advance(time.monotonic())
     server.close()
 
@@ -153,21 +180,22 @@ def _expose(renderer, camera: CameraSpec, number: int, taken: float) -> list[Fra
 def main() -> None:
     """Entry of the renderer process; started by ``serve``, ends with SIGTERM or when its parent is gone."""
     parser = argparse.ArgumentParser()
-    for name in ("cell", "task", "host", "state"):
+    for name in ("cell", "task", "host", "state", "troubles"):
         parser.add_argument(f"--{name}", required=True)
     arguments = parser.parse_args()
     stop = threading.Event()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     threading.Thread(target=_end_with_parent, args=(stop,), daemon=True).start()
-    state = FrameState(int(arguments.state))
+    state, troubles = FrameState(int(arguments.state)), FrameState(int(arguments.troubles))
     try:
-        serve(load_cell(arguments.cell), arguments.task, arguments.host, state, stop)
+        serve(load_cell(arguments.cell), arguments.task, arguments.host, state, troubles, stop)
     except (RuntimeError, OSError, ImportError) as error:
         print(f"prophrl: renderer: {error}", file=sys.stderr, flush=True)
         sys.exit(1)
     finally:
         state.close()
+        troubles.close()
 
 
 def _end_with_parent(stop: threading.Event) -> None:

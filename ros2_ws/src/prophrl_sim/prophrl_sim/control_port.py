@@ -1,6 +1,7 @@
 """The simulated cell's own port: one JSON object per line in, one JSON line out.
 
-Commands: reset {seed}, status, state, fault {kind, seconds, rate, keep_program}, trace {seconds}, quit.
+Commands: reset {seed}, status, state, fault {kind, seconds, rate, keep_program}, trace {seconds},
+push {wrench, seconds}, camera {name, noise, delay, bump}, quit.
 """
 
 import json

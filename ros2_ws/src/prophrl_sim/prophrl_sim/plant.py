@@ -63,11 +63,12 @@ class Plant:
         self._fit_lead()
 
     def _fit_lead(self) -> None:
-        """Feed-forward gains at the present pose, in servo set-point per rad/s and per rad/s^2."""
+        """Feed-forward gains at the present pose, in servo set-point per rad/s and (6, 6) per rad/s^2."""
         inertia = np.zeros((self.model.nv, self.model.nv))
         mujoco.mj_fullM(self.model, self.data, inertia)
-        self._lead_speed = self._damping / self._stiffness
-        self._lead_acceleration = np.diag(inertia)[self.scene.arm_dofs] / self._stiffness
+        dofs = self.scene.arm_dofs
+        self._lead_speed = (self._damping + self.model.dof_damping[dofs]) / self._stiffness
+        self._lead_acceleration = inertia[dofs, dofs] / self._stiffness[:, None]
 
     @property
     def gripper_force(self) -> float:
@@ -90,7 +91,7 @@ class Plant:
         else:
             qd = (q_target - self._q_reference) / self.period
             qdd = (qd - self._qd_reference) / self.period
-            self._arm_ctrl[:] = q_target + self._lead_speed * qd + self._lead_acceleration * qdd
+            self._arm_ctrl[:] = q_target + self._lead_speed * qd + self._lead_acceleration @ qdd
             self._q_reference, self._qd_reference = q_target, qd
         target = min(max(gripper_opening, 0.0), 1.0) * self.scene.stroke
         travel = self.gripper_speed * self.period
@@ -188,7 +189,7 @@ class Plant:
         mujoco.mj_getState(self.model, self.data, physics, _STATE)
         own = [
             self.scene.seed, self.steps, self._satisfied_since, self._blocked_for, self._opening_reference,
-            self.gripper_speed, self.gripper_force, *self._q_reference, *self._qd_reference, *self._lead_acceleration,
+            self.gripper_speed, self.gripper_force, *self._q_reference, *self._qd_reference, *self._lead_acceleration.ravel(),
         ]
         return np.concatenate([own, physics])
 
@@ -202,6 +203,6 @@ class Plant:
         self.steps, self._satisfied_since, self._blocked_for = int(own[1]), own[2], own[3]
         self._opening_reference, self.gripper_speed, self.gripper_force = own[4], own[5], own[6]
         self._q_reference, self._qd_reference = own[7:13].copy(), own[13:19].copy()
-        self._lead_acceleration = own[19:25].copy()
+        self._lead_acceleration = own[19:55].reshape(6, 6).copy()
         mujoco.mj_setState(self.model, self.data, np.ascontiguousarray(physics), _STATE)
         mujoco.mj_forward(self.model, self.data)

@@ -13,7 +13,7 @@ from prophrl_core.errors import UserError
 from prophrl_core.cell import CameraSpec, CellSpec
 from prophrl_core.task import TaskSpec
 from prophrl_core.ur_kinematics import JOINT_NAMES
-from prophrl_sim import gripper_mjcf, robot_mjcf
+from prophrl_sim import board_mjcf, gripper_mjcf, robot_mjcf
 from prophrl_sim.appearance import Appearance, Looks, appearance_assets, world_surroundings
 from prophrl_sim.mjcf_text import numbers
 from prophrl_sim.tasks import TASK_SCENES
@@ -102,7 +102,14 @@ def _mjcf(cell: CellSpec, task_scene: TaskScene) -> str:
     gripper = gripper_mjcf.gripper_body(cell.robot.T_tool0_tcp, geometry)
     width = max((c.width for c in cell.cameras), default=640)
     height = max((c.height for c in cell.cameras), default=480)
-    cameras = "".join(_camera(c) for c in cell.cameras)
+    cameras = "".join(_camera(c, c.pose) for c in cell.cameras if c.T_tool0_camera is None)
+    on_tool = "".join(
+        _camera(c, se3.pose_from_rotvec(np.array(c.T_tool0_camera))) for c in cell.cameras if c.T_tool0_camera is not None
+    )
+    board = cell.simulator.board if cell.simulator is not None else None
+    boards = {"tool0": "", "base": ""}
+    if board is not None:
+        boards[board.frame] = board_mjcf.board_body(board)
     return f"""
 <mujoco model="prophrl_{task_scene.task.name}">
   <compiler angle="radian" autolimits="true" balanceinertia="true"/>
@@ -110,16 +117,16 @@ def _mjcf(cell: CellSpec, task_scene: TaskScene) -> str:
   <size memory="32M"/>
   <visual>
     <global offwidth="{width}" offheight="{height}"/>
-    <quality numslices="20" numstacks="10" offsamples="0" shadowsize="0"/>
+    <quality numslices="20" numstacks="10" offsamples="{board_mjcf.SAMPLES if board is not None else 0}" shadowsize="0"/>
     <map znear="0.02" zfar="12"/><headlight ambient="0.35 0.35 0.35" diffuse="0.15 0.15 0.15" specular="0 0 0"/>
   </visual>
   <statistic extent="1" center="0.5 0 0.3"/>
   {_DEFAULTS.format(friction=geometry.pad_friction)}
-  {appearance_assets(task_scene.colours)}
+  {appearance_assets(task_scene.colours)}{board_mjcf.board_assets(board.board) if board is not None else ""}
   <worldbody>
     {world_surroundings()}
-    {robot_mjcf.robot_body(robot, gripper)}
-    {cameras}
+    {robot_mjcf.robot_body(robot, gripper + on_tool + boards["tool0"])}
+    {cameras}{boards["base"]}
     {task_scene.bodies()}
   </worldbody>
   {robot_mjcf.robot_actuators(robot)}
@@ -128,9 +135,9 @@ def _mjcf(cell: CellSpec, task_scene: TaskScene) -> str:
 </mujoco>"""
 
 
-def _camera(camera: CameraSpec) -> str:
-    """MJCF of a camera given by its optical frame; MuJoCo looks along -z with y up."""
-    k, T = camera.model, camera.pose
+def _camera(camera: CameraSpec, T: np.ndarray) -> str:
+    """MJCF of a camera whose optical frame is at ``T`` (4, 4) in its parent; MuJoCo looks along -z with y up."""
+    k = camera.model
     quat = np.roll(se3.quat_xyzw(T[:3, :3] @ _OPTICAL_TO_MUJOCO), 1)
     shift = ((k.width - 1) / 2 - k.cx, (k.height - 1) / 2 - k.cy)
     return (

@@ -28,11 +28,13 @@ class SimulatedCell:
     """Physics, controller, gripper and control port on ``host``, and the renderer process."""
 
     def __init__(self, cell: CellSpec, task: TaskSpec, host: str, cell_name: str, task_name: str):
+        from prophrl_sim.camera_trouble import CameraTroubles
         from prophrl_sim.control_port import ControlPort
         from prophrl_sim.controller.arm import PERIOD
         from prophrl_sim.controller.controller import Controller
         from prophrl_sim.controller.event_loop import EventLoop
         from prophrl_sim.faults import Faults
+        from prophrl_sim.hand import Hand
         from prophrl_sim.plant import Plant
         from prophrl_sim.scene import build
 
@@ -44,9 +46,11 @@ class SimulatedCell:
         self.controller = Controller(self.loop, host, self.plant, cell.robot.kinematics, cell.gripper)
         self._frame_state = FrameState.create(len(self.plant.snapshot()))
         self.faults = Faults(self.controller, self._frame_state.stall_cameras)
+        self._hand = Hand(self.plant)
+        self._troubles = CameraTroubles(cell, self.plant.model)
         commands = {
             "reset": self._reset, "status": self._status, "state": self._state, "trace": self._trace,
-            "quit": self._quit,
+            "push": self._hand.push, "camera": self._troubles.request, "quit": self._quit,
         }
         self.port = ControlPort(self.loop.host, host, cell.simulator.control_port, self.faults, commands)
         self.loop.services.append(self.port)
@@ -70,9 +74,10 @@ class SimulatedCell:
         cell_name, task_name = self._files
         command = [sys.executable, "-m", "prophrl_sim.camera_server", "--cell", cell_name, "--task", task_name]
         command += ["--host", self.host, "--state", str(self._frame_state.fd)]
+        command += ["--troubles", str(self._troubles.memory.fd)]
         self._renderer = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
-            pass_fds=[self._frame_state.fd],
+            pass_fds=[self._frame_state.fd, self._troubles.memory.fd],
         )
         if self._renderer.stdout.readline().strip() != b"ready":
             raise UserError(
@@ -96,6 +101,7 @@ class SimulatedCell:
         now = time.monotonic()
         self.faults.tick(now)
         if not self.faults.stalled:
+            self._hand.tick()
             self.controller.tick()
             self._ticks += 1
             if self._ticks % SNAPSHOT_TICKS == 0:
@@ -112,6 +118,7 @@ class SimulatedCell:
                 self._renderer.kill()
                 self._renderer.wait()
         self._frame_state.close()
+        self._troubles.memory.close()
 
     def _reset(self, message: dict) -> dict:
         from prophrl_sim.control_port import number

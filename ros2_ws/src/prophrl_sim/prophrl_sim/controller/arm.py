@@ -48,7 +48,7 @@ class Arm:
     def __init__(self, plant: ArmPlant, model: URModel, state: RobotState):
         self.plant, self.model, self.state = plant, model, state
         self.max_speed = np.array(model.max_speed)
-        self._lowest, self._highest = model.position_limits
+        self._ranges = list(zip(*(limits.tolist() for limits in model.position_limits), strict=True))
         self.kinematics = TcpKinematics(model)
         self.reference = Reference(np.array(plant.q, dtype=float), np.zeros(6))
         self.motion: Motion = Hold()
@@ -85,7 +85,7 @@ class Arm:
         self._force_zero = self.wrench
 
     def within_limits(self, q: np.ndarray) -> bool:
-        return bool(np.all((q >= self._lowest) & (q <= self._highest)))
+        return all(low <= value <= high for value, (low, high) in zip(q.tolist(), self._ranges, strict=True))
 
     def joints_for(self, pose: list[float], q_near: np.ndarray | None = None) -> np.ndarray | None:
         """Joints of a TCP pose given as a UR vector; None when out of reach."""

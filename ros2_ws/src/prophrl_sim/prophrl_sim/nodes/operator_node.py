@@ -1,6 +1,8 @@
 """Plays the person beside a simulated cell: lays out the scene, watches the goal, labels trials, frees a held arm.
 
 ``ros2 run prophrl_sim operator_node --ros-args -p cell_file:=sim``
+
+With the parameter ``part`` set to ``scene`` a person runs the trials: only the scene is laid out and a held arm freed.
 """
 
 import sys
@@ -24,6 +26,7 @@ LOOK_PERIOD_S = 0.1
 RETRY_S = 1.0
 FREEING_S = 1.5  # between clearing the tool and giving the arm its word
 NAME = "simulated operator"
+ALL, SCENE = "all", "scene"
 
 
 class OperatorNode(Node):
@@ -33,6 +36,10 @@ class OperatorNode(Node):
         super().__init__("operator_node")
         self.declare_parameter("cell_file", "")
         self.declare_parameter("task_file", "")
+        self.declare_parameter("part", ALL)
+        self._part = self.get_parameter("part").value
+        if self._part not in (ALL, SCENE):
+            raise UserError(f"operator_node: part: expected {ALL} or {SCENE}, got {self._part!r}")
         cell_file = self.get_parameter("cell_file").value
         if not cell_file:
             raise UserError("operator_node: expected parameter cell_file, got none; start it with -p cell_file:=...")
@@ -78,8 +85,11 @@ class OperatorNode(Node):
         try:
             if event.event == EpisodeEvent.RESET_REQUESTED:
                 self._control.request("reset", seed=int(event.seed))
-                self._ask(self._scene_ready, Trigger.Request())
-            elif event.event in (EpisodeEvent.STARTED, EpisodeEvent.LABEL_REQUESTED):
+                if self._part == SCENE:
+                    self._done_with = event
+                else:
+                    self._ask(self._scene_ready, Trigger.Request())
+            elif self._part == ALL and event.event in (EpisodeEvent.STARTED, EpisodeEvent.LABEL_REQUESTED):
                 self._judge(event)
         except ControlError as error:
             self.get_logger().warning(f"{error}; trying again", throttle_duration_sec=5.0)
