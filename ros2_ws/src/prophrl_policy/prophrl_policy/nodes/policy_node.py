@@ -5,20 +5,16 @@ from __future__ import annotations
 import sys
 
 import numpy as np
-import rclpy
 from prophrl_core import se3
 from prophrl_core.bundle import read_bundle
 from prophrl_core.cell import load_cell
 from prophrl_core.clock import realtime_to_monotonic
 from prophrl_core.errors import UserError
-from prophrl_core.stop_signal import StopSignal
+from prophrl_core.nodes.lifecycle_process import ProcessNode, run
 from prophrl_core.task import TaskSpec, load_task
 from prophrl_interfaces.msg import ActionChunk, ArmTarget, EpisodeEvent, PolicyStatus
 from prophrl_interfaces.srv import LoadPolicy
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 
 from prophrl_policy.backends import ChunkPolicy, load_policy
@@ -26,7 +22,6 @@ from prophrl_policy.runner import ChunkRunner, Episode, Frame, PlannedChunk
 from prophrl_policy.scheduling import ScheduleConfig
 
 STATUS_PERIOD_S = 0.5
-SPIN_TIMEOUT_S = 0.2
 
 
 def load_checked(bundle_path: str, backend: str, task: TaskSpec) -> ChunkPolicy:
@@ -42,59 +37,37 @@ def load_checked(bundle_path: str, backend: str, task: TaskSpec) -> ChunkPolicy:
     return policy
 
 
-class PolicyNode(LifecycleNode):
+class PolicyNode(ProcessNode):
     """Parameters: ``task_file``, ``cell_file``, ``bundle`` (folder), ``backend`` (onnx or torch), ``autostart``."""
 
     def __init__(self) -> None:
         super().__init__("policy_node")
-        for name in ("task_file", "cell_file", "bundle"):
+        for name in ("task_file", "bundle"):
             self.declare_parameter(name, "")
         self.declare_parameter("backend", "onnx")
-        self.declare_parameter("autostart", True)
-        self.failure = ""
         self._runner: ChunkRunner | None = None
         self._handles: list = []
 
-    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        try:
-            self._task = load_task(self._required("task_file"))
-            camera = load_cell(self._required("cell_file")).camera(self._task.image.camera)
-            policy = load_checked(self._required("bundle"), self.get_parameter("backend").value, self._task)
-        except UserError as error:
-            self.failure = str(error)
-            return TransitionCallbackReturn.FAILURE
+    def setup(self) -> None:
+        self._task = load_task(self.text_parameter("task_file"))
+        camera = load_cell(self.text_parameter("cell_file")).camera(self._task.image.camera)
+        policy = load_checked(self.text_parameter("bundle"), self.get_parameter("backend").value, self._task)
         action = self._task.action
         schedule = ScheduleConfig(action.step_period, action.chunk_steps, self._task.execute_steps)
         self._runner = ChunkRunner(policy, schedule, self._send)
         self._open_topics(camera.name)
-        return TransitionCallbackReturn.SUCCESS
 
-    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        self._runner.end()
-        return super().on_deactivate(state)
+    def end(self) -> None:
+        if self._runner is not None:
+            self._runner.end()
 
-    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        self.close()
-        return TransitionCallbackReturn.SUCCESS
-
-    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        self.close()
-        return TransitionCallbackReturn.SUCCESS
-
-    def close(self) -> None:
-        """Stop planning and give the topics back; safe to call twice."""
+    def teardown(self) -> None:
         if self._runner is not None:
             self._runner.close()
             self._runner = None
         for destroy, handle in self._handles:
             destroy(handle)
         self._handles.clear()
-
-    def _required(self, name: str) -> str:
-        value = self.get_parameter(name).value
-        if not value:
-            raise UserError(f"policy_node: expected parameter {name}, got none; start it with -p {name}:=...")
-        return value
 
     def _open_topics(self, camera: str) -> None:
         latched = QoSProfile(
@@ -193,30 +166,9 @@ def _pixels(message: Image) -> np.ndarray:
     return rows[:, : 3 * message.width].reshape(message.height, message.width, 3)
 
 
-def main(args: list[str] | None = None) -> None:
+def main() -> None:
     """Run until SIGINT or SIGTERM; exit 2 with one line when the bundle cannot be used."""
-    stop = StopSignal()
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-    node = PolicyNode()
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    status = 0
-    try:
-        if node.get_parameter("autostart").value:
-            node.trigger_configure()
-            if node.failure:
-                print(f"prophrl: error: {node.failure}", file=sys.stderr, flush=True)
-                status = 2
-            else:
-                node.trigger_activate()
-        while not stop and status == 0:
-            executor.spin_once(timeout_sec=SPIN_TIMEOUT_S)
-    finally:
-        node.close()
-        executor.shutdown(timeout_sec=1.0)
-        node.destroy_node()
-        rclpy.shutdown()
-    sys.exit(status)
+    sys.exit(run(PolicyNode))
 
 
 if __name__ == "__main__":
