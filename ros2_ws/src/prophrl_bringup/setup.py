@@ -16,6 +16,7 @@ setup(
         (f"share/{PACKAGE}/config", glob("config/*.*")),
         (f"share/{PACKAGE}/config/cells", glob("config/cells/*.yaml")),
         (f"share/{PACKAGE}/config/tasks", glob("config/tasks/*.yaml")),
+        (f"share/{PACKAGE}/config/teleop", glob("config/teleop/*.yaml")),
     ],
     install_requires=["setuptools"],
     zip_safe=False,

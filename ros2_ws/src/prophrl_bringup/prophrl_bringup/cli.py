@@ -15,22 +15,45 @@ from prophrl_core.errors import UserError
 COMMANDS = {
     "up": "prophrl_bringup.up",
     "demo": "prophrl_bringup.demo",
+    "teleop": "prophrl_bringup.teleop",
     "doctor": "prophrl_bringup.doctor",
     "operator": "prophrl_bringup.operator",
     "sim serve": "prophrl_sim.commands.serve",
     "sim expert": "prophrl_sim.commands.expert",
     "data repair": "prophrl_cell.commands.repair",
+    "data replay": "prophrl_bringup.replay",
+    "data convert": "prophrl_training.commands.data_convert",
+    "data merge": "prophrl_training.commands.data_merge",
+    "data split": "prophrl_training.commands.data_split",
+    "data stats": "prophrl_training.commands.data_stats",
+    "data push": "prophrl_training.commands.data_push",
+    "data inspect": "prophrl_training.commands.data_inspect",
+    "calibrate target": "prophrl_calibration.commands.target",
+    "calibrate intrinsics": "prophrl_bringup.calibrate.intrinsics",
+    "calibrate hand-eye": "prophrl_bringup.calibrate.hand_eye",
+    "calibrate check": "prophrl_bringup.calibrate.check",
+    "calibrate latency": "prophrl_bringup.calibrate.latency",
+    "calibrate bench": "prophrl_calibration.commands.bench",
     "train sft": "prophrl_training.commands.sft",
     "eval policy": "prophrl_training.commands.eval_policy",
     "bench control": "prophrl_bringup.bench.control",
     "bench faults": "prophrl_bringup.bench.faults",
     "bench inference": "prophrl_bringup.bench.inference",
     "bench cameras": "prophrl_bringup.bench.cameras",
+    "bench teleop": "prophrl_bringup.bench.teleop",
     "bench agreement": "prophrl_bringup.bench.agreement",
+    "bench recording": "prophrl_bringup.bench.recording",
+    "bench reading": "prophrl_training.commands.bench_reading",
+    "bench imagination": "prophrl_training.commands.bench_imagination",
     "bench table": "prophrl_bringup.bench.table",
 }
 # Packages that `make setup` installs only when asked, and the word that asks for them.
-OPTIONAL_PACKAGES = {"torch": "train", "onnx": "train", "onnxscript": "train"}
+OPTIONAL_PACKAGES = {
+    "torch": "train", "onnx": "train", "onnxscript": "train", "diffusers": "train", "peft": "train",
+    "h5py": "data", "huggingface_hub": "data", "pyarrow": "data",
+    "scipy": "calibrate",
+    "hid": "teleop", "nicegui": "teleop", "pygame": "teleop",
+}  # fmt: skip
 
 
 def help_line(module_name: str) -> str:

@@ -5,7 +5,7 @@ import time
 
 from prophrl_core.errors import UserError
 
-HELP = "an operator's word to the running cell: hold, unlock, resume, home, scene-ready, success, failure"
+HELP = "an operator's word to the running cell: hold, unlock, resume, home, scene-ready, success, failure, discarded"
 
 # Word -> (service, what it does)
 TRIGGERS = {
@@ -15,7 +15,7 @@ TRIGGERS = {
     "home": ("arm/home", "open the gripper and move home"),
     "scene-ready": ("session/scene_ready", "the scene is laid out, the trial may start"),
 }
-LABELS = ("success", "failure", "aborted")
+LABELS = ("success", "failure", "aborted", "discarded")
 SERVICE_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 60.0
 

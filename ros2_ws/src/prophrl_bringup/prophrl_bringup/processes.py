@@ -1,6 +1,7 @@
 """The one list of processes that run a cell on a task: the launch files and ``prophrl up`` both start these."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 from prophrl_bringup import environment
@@ -45,6 +46,15 @@ class Process:
         return [program, *self.arguments, *ros]
 
 
+def _yaml(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _text(value: str) -> str:
+    """A string that rcl's YAML parser reads as a string, whatever is in it."""
+    return json.dumps(value, ensure_ascii=False)
+
+
 def session_processes(session: Session) -> list[Process]:
     """Every process of a session, in starting order."""
     files = (("cell_file", str(session.cell_file)), ("task_file", str(session.task_file)))
@@ -66,16 +76,35 @@ def session_processes(session: Session) -> list[Process]:
             for camera in session.cell.cameras
         ),
         node("prophrl_cell", "recorder_node", episodes_dir=session.episodes_dir),
-        node("prophrl_cell", "session_node"),
+        node(
+            "prophrl_cell", "session_node", needs_policy=_yaml(session.bundle is not None),
+            teleop=_yaml(session.teleop), trial_timeout=session.timeout, seed=session.seed,
+            operator=_text(session.operator),
+        ),
     ]
+    if session.teleop:
+        devices = f"[{','.join(_text(name) for name in session.devices)}]"
+        processes.append(
+            node("prophrl_cell", "teleop_node", restart=True, devices=devices, operator=_text(session.operator))
+        )
     if session.bundle is not None:
         processes.append(node("prophrl_policy", "policy_node", restart=True, bundle=session.bundle))
     if session.cell.simulator is not None:
-        processes.append(node("prophrl_sim", "operator_node"))
+        processes.append(node("prophrl_sim", "operator_node", part="scene" if session.teleop else "all"))
+    if session.console_port:
+        processes.append(
+            node(
+                "prophrl_cell", "console_node", restart=True, host=_text(session.console_host),
+                port=session.console_port, episodes_dir=session.episodes_dir, trial_timeout=session.timeout,
+            )
+        )
     watched = ",".join(process.name for process in processes if process.parameters is not None)
     processes.append(node("prophrl_bringup", "heartbeat_node", restart=True, watch=f"[{watched}]"))
     if session.trials:
         processes.append(
-            node("prophrl_bringup", "run_trials", last=True, task=session.task, trials=session.trials, seed=session.seed)
+            node(
+                "prophrl_bringup", "run_trials", last=True, task=session.task, trials=session.trials, seed=session.seed,
+                timeout=session.timeout,
+            )
         )
     return processes

@@ -1,25 +1,36 @@
 """One run of a cell on a task: what was asked for, checked, and the files that its processes read."""
 
 import dataclasses
+import importlib.util
 import os
 import time
 from pathlib import Path
 
 import yaml
+from prophrl_cell.teleop.device_config import DEVICES, load_device
 from prophrl_core.cell import CellSpec, load_cell
 from prophrl_core.config_path import find_config
 from prophrl_core.errors import UserError
 from prophrl_core.task import load_task
 
 NO_POLICY = "none"
+TELEOP_TIMEOUT_S = 120.0  # a person is slower than a policy
+SWITCH = {"true": True, "false": False}
 
-# Name, default and meaning of every argument of the launch files and of `prophrl up`.
+# Name, default and meaning of every argument of the launch files, of `prophrl up` and of `prophrl teleop`.
 ARGUMENTS = {
     "cell": ("sim", "cell description: sim, ur30e, or a path to a .yaml"),
     "robot_ip": ("", "address of the robot, instead of the one in the cell description"),
     "policy": ("sft", "policy bundle: a name under bundles/<task>/, a path, or none for a cell without a policy"),
     "trials": ("0", "trials to run before everything ends; 0 keeps the cell up until Ctrl-C"),
     "seed": ("0", "trial i is laid out with seed + i"),
+    "timeout": ("0", "seconds per trial; 0: the task's own horizon, with teleop 120"),
+    "teleop": ("false", "true: a person moves the arm, starts and labels the trials"),
+    "device": (",".join(DEVICES), "with teleop: devices to listen to, comma-separated names in config/teleop or paths"),
+    "operator": ("", "with teleop: name of the person, kept in every episode"),
+    "console": ("false", "true: the operator console, a web page (needs: make setup EXTRAS=teleop)"),
+    "console_port": ("8080", "port of the operator console"),
+    "console_host": ("127.0.0.1", "address it listens on; other than this machine's own it asks for a token"),
     "run": ("", "folder of logs and episodes: a name under runs/ or a path; default: the task and the time"),
 }
 
@@ -34,6 +45,12 @@ class Session:
     trials: int
     seed: int
     run_dir: Path
+    timeout: float = 0.0  # s per trial; 0: the task's own horizon
+    teleop: bool = False
+    devices: tuple[str, ...] = ()  # of teleoperation
+    operator: str = ""
+    console_port: int = 0  # 0: no console
+    console_host: str = ""
 
     @property
     def cell_file(self) -> Path:
@@ -59,6 +76,44 @@ def _whole_number(arguments: dict[str, str], name: str) -> int:
     if not value.isdecimal():
         raise UserError(f"{name}: expected a whole number, 0 or more, got {value!r}")
     return int(value)
+
+
+def _switch(arguments: dict[str, str], name: str) -> bool:
+    if arguments[name] not in SWITCH:
+        raise UserError(f"{name}: expected true or false, got {arguments[name]!r}")
+    return SWITCH[arguments[name]]
+
+
+def _timeout(arguments: dict[str, str], teleop: bool) -> float:
+    try:
+        value = float(arguments["timeout"])
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value < 3600.0:
+        raise UserError(f"timeout: expected 0 to 3600 s, got {arguments['timeout']!r}")
+    return value or (TELEOP_TIMEOUT_S if teleop else 0.0)
+
+
+def _console_port(arguments: dict[str, str]) -> int:
+    """The console's port, 0 without one."""
+    if not _switch(arguments, "console"):
+        return 0
+    port = _whole_number(arguments, "console_port")
+    if not 1 <= port <= 65535:
+        raise UserError(f"console_port: expected 1 to 65535, got {port}")
+    if importlib.util.find_spec("nicegui") is None:
+        raise UserError("console: expected nicegui, found none; run: make setup EXTRAS=teleop, or leave it out")
+    return port
+
+
+def _devices(arguments: dict[str, str]) -> tuple[str, ...]:
+    """Names of devices whose descriptions are good; paths made absolute."""
+    names = [name.strip() for name in arguments["device"].split(",") if name.strip()]
+    if not names:
+        raise UserError(f"device: expected one or more of {', '.join(DEVICES)}, or a path, got none")
+    for name in names:
+        load_device(name)
+    return tuple(str(Path(name).resolve()) if Path(name).suffix else name for name in names)
 
 
 def _root() -> Path:
@@ -103,9 +158,14 @@ def prepare(task: str, arguments: dict[str, str]) -> Session:
     task_source = find_config("tasks", task)
     task = load_task(task_source).name
     bundle = find_bundle(values["policy"], task)
-    trials, seed = _whole_number(values, "trials"), _whole_number(values, "seed")
-    if trials and bundle is None:
-        raise UserError(f"trials:={trials}: expected a policy to run them with, got policy:={NO_POLICY}; name a policy")
+    trials, seed, teleop = _whole_number(values, "trials"), _whole_number(values, "seed"), _switch(values, "teleop")
+    if trials and bundle is None and not teleop:
+        raise UserError(
+            f"trials:={trials}: expected a policy or a person to run them, got policy:={NO_POLICY}; name a policy, or "
+            "give teleop:=true"
+        )
+    devices = _devices(values) if teleop else ()
+    timeout, console_port = _timeout(values, teleop), _console_port(values)
 
     run_dir = run_folder(values["run"], task)
     (run_dir / "logs").mkdir(parents=True, exist_ok=True)
@@ -113,7 +173,10 @@ def prepare(task: str, arguments: dict[str, str]) -> Session:
     description = yaml.safe_load(find_config("cells", values["cell"]).read_text(encoding="utf-8"))
     if values["robot_ip"]:
         description = _with_robot_ip(description, values["robot_ip"])
-    session = Session(task, cell, bundle, trials, seed, run_dir)
+    session = Session(
+        task, cell, bundle, trials, seed, run_dir, timeout, teleop, devices, values["operator"], console_port,
+        values["console_host"],
+    )  # fmt: skip
     session.cell_file.write_text(yaml.safe_dump(description, sort_keys=False), encoding="utf-8")
     session.task_file.write_text(task_source.read_text(encoding="utf-8"), encoding="utf-8")
     session.sim_ready_file.unlink(missing_ok=True)

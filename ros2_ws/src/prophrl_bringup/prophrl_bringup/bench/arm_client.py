@@ -1,5 +1,6 @@
 """An rclpy client of arm_node that plays policy, session and operator; used by benches and by system tests."""
 
+import math
 import time
 
 import numpy as np
@@ -14,6 +15,7 @@ from prophrl_interfaces.msg import (
     EpisodeEvent,
     ExecutedAction,
     GripperCommand,
+    TeleopCommand,
 )  # fmt: skip
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
@@ -47,7 +49,8 @@ class ArmClient:
         self.node = rclpy.create_node(name, context=self.context)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
-        self.spec = load_task("grasp_bottle").action
+        self._task = load_task("grasp_bottle")
+        self.spec = self._task.action
         self.status: ArmStatus | None = None
         self.statuses: list[tuple[int, str]] = []
         self.joints, self.targets, self.events, self.executed, self.gripper = [], [], [], [], []
@@ -59,6 +62,7 @@ class ArmClient:
         subscribe(ExecutedAction, "arm/executed_action", self.executed.append, _reliable(100))
         subscribe(GripperCommand, "gripper/command", self.gripper.append, _reliable(100))
         self._chunks = self.node.create_publisher(ActionChunk, "arm/chunk", _reliable(1))
+        self._teleop = self.node.create_publisher(TeleopCommand, "teleop/command", _reliable(1))
         self._episodes = self.node.create_publisher(EpisodeEvent, "episode/event", _reliable(20, durability=LATCHED))
         self._services = {name: self.node.create_client(Trigger, name) for name in SERVICES}
         self.sequence = 0
@@ -126,7 +130,9 @@ class ArmClient:
     def start_episode(self, episode: str = EPISODE) -> None:
         """Announce an episode and wait until the arm takes its chunks."""
         self.until(lambda: self._chunks.get_subscription_count() > 0, "arm_node's subscription")
-        self._episodes.publish(EpisodeEvent(event=EpisodeEvent.STARTED, episode_id=episode, task="grasp_bottle"))
+        event = EpisodeEvent(event=EpisodeEvent.STARTED, episode_id=episode, task="grasp_bottle")
+        event.instruction, event.header.stamp = self._task.instruction, self.node.get_clock().now().to_msg()
+        self._episodes.publish(event)
         self.until(lambda: self.status is not None and self.status.episode_id == episode, "the episode in arm/status")
 
     def stop_episode(self) -> None:
@@ -161,6 +167,30 @@ class ArmClient:
                 if self.status.mode == ArmStatus.MODE_EXECUTING:
                     return
         raise UserError(f"expected the arm to follow a chunk; last limits {[e.limit for e in self.events[-5:]]}")
+
+    def teleop(self, twist=(0.0,) * 6, stamped_ago: float = 0.0, **fields) -> None:
+        """Publish one teleop command: ``twist`` (6,) m/s, rad/s; the deadman is held unless ``fields`` say otherwise."""
+        message = TeleopCommand(**({"device": "arm_client", "deadman": True, "openness": math.nan} | fields))
+        linear, angular = message.twist.linear, message.twist.angular
+        linear.x, linear.y, linear.z, angular.x, angular.y, angular.z = map(float, twist)
+        now = self.node.get_clock().now().nanoseconds
+        message.header.stamp = rclpy.time.Time(nanoseconds=now - int(stamped_ago * 1e9)).to_msg()
+        self._teleop.publish(message)
+
+    def jog(self, seconds: float, twist=(0.0,) * 6, **fields) -> None:
+        """Hold the deadman and publish ``twist`` at 100 Hz for a while; does not release it."""
+        self.until(lambda: self._teleop.get_subscription_count() > 0, "arm_node's teleop subscription")
+        due = time.monotonic()
+        end = due + seconds
+        while due < end:
+            self.teleop(twist, **fields)
+            due = max(due + 0.01, time.monotonic())
+            while time.monotonic() < due:
+                self.executor.spin_once(timeout_sec=max(0.0, min(0.005, due - time.monotonic())))
+
+    def release(self) -> None:
+        """Let go of the deadman."""
+        self.teleop(deadman=False)
 
     def feed_policy(self, end: float) -> None:
         """Keep a policy at work until monotonic time ``end`` where no arm_node is: an episode and a resting target."""

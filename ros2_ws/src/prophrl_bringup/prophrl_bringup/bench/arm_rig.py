@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+from prophrl_core.cell import load_cell
 from prophrl_core.config_path import find_config
 from prophrl_core.errors import UserError
 from prophrl_sim.control_client import ControlClient
@@ -79,6 +80,7 @@ class ArmRig:
         self.cell_file = write_cell(folder, ip, cameras, **changes)
         self._simulated = write_cell(folder, ip, cameras, **(changes | simulated)) if simulated else self.cell_file
         self._programs: list[Program] = []
+        self._seeing = False
         self.variables = dict(os.environ) | environment.unset_defaults() | {"ROS_DOMAIN_ID": str(domain)}
 
     def __enter__(self) -> "ArmRig":
@@ -113,6 +115,16 @@ class ArmRig:
         words = [word for name, value in values.items() for word in ("-p", f"{name}:={value}")]
         self.arm = self.start("prophrl_cell.nodes.arm_node", "--ros-args", *words)
         return self.arm
+
+    def start_policy(self, bundle: Path) -> Program:
+        """Start a policy_node on the cell's cameras (the rig needs ``cameras``); the cameras once for all policies."""
+        if not self._seeing:
+            for camera in load_cell(self.cell_file).cameras:
+                words = ("-r", f"__node:=camera_{camera.name}", "-p", f"cell_file:={self.cell_file}", "-p", f"camera:={camera.name}")
+                self.start("prophrl_cell.nodes.camera_node", "--ros-args", *words)
+            self._seeing = True
+        words = ("-p", f"cell_file:={self.cell_file}", "-p", "task_file:=grasp_bottle", "-p", f"bundle:={bundle}")
+        return self.start("prophrl_policy.nodes.policy_node", "--ros-args", *words)
 
     def fault(self, kind: str, **content) -> None:
         """Inject a fault through the control port."""

@@ -1,7 +1,7 @@
 """``prophrl bench faults --json F``: how long the arm keeps moving after each fault, seen from the simulator's truth.
 
-A real arm_node with its RTDE process follows chunks to and fro; a fault is injected; the clock stops when the true
-joints have come to rest. Afterwards the operator's part is played, and the arm must follow chunks again.
+A real arm_node with its RTDE process follows chunks to and fro, or those of a real policy_node where that is what gets
+killed; a fault is injected; the clock stops when the true joints have come to rest. Afterwards the operator's part is played, and the arm must follow chunks again.
 """
 
 import argparse
@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 from prophrl_core.errors import UserError
 from prophrl_core.figures import Figure, write_figures
+
+from prophrl_bringup.session import find_bundle
 
 HELP = "time to a standstill after each fault, and recovery"
 
@@ -47,7 +49,7 @@ SCENARIOS = (
     Scenario("power_off", "power_off", {}, ("FAULT",)),
     Scenario("arm_process_killed", "SIGKILL", {}, ("DISCONNECTED",)),
     Scenario("arm_process_hung", "SIGSTOP", {}, ("DISCONNECTED",)),
-    Scenario("policy_killed", "quiet", {}, ("READY",), resume=False, limit=3.0),
+    Scenario("policy_killed", "policy", {}, ("READY",), resume=False, limit=3.0),
 )
 
 
@@ -76,7 +78,7 @@ def run_scenario(rig, scenario: Scenario) -> Outcome:
     from prophrl_bringup.bench.arm_client import sway
 
     client = rig.client
-    policy = rig.start("prophrl_bringup.bench.chunk_source") if scenario.kind == "quiet" else None
+    policy = rig.start_policy(find_bundle("sft", "grasp_bottle")) if scenario.kind == "policy" else None
     if policy is None:
         client.execute(sway())
         client.sway_until(time.monotonic() + 0.9)
@@ -130,7 +132,9 @@ def run(arguments: argparse.Namespace) -> int:
     if not chosen:
         raise UserError(f"--only: expected one of {', '.join(s.name for s in SCENARIOS)}, got {arguments.only!r}")
     figures = []
-    with tempfile.TemporaryDirectory(prefix="prophrl-bench-") as folder, ArmRig(Path(folder), "127.66.0.1", 98) as rig:
+    with tempfile.TemporaryDirectory(prefix="prophrl-bench-") as folder, ArmRig(
+        Path(folder), "127.66.0.1", 98, cameras=True
+    ) as rig:
         rig.start_arm()
         rig.client.home()
         for scenario in chosen:
