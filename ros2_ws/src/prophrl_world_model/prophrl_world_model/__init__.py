@@ -1,0 +1,1 @@
+"""Prophet, the action-conditioned video world model: model, action frames, sampler, rollouts, metrics."""

@@ -1,0 +1,243 @@
+"""Prophet's weights on disk: our own folder, the Cosmos-Predict2 base in diffusers' form, the released ``.pt``.
+
+A folder of ours holds ``prophet.json`` (format, configuration, SHA-256 of the weights, where they come from),
+``prophet.safetensors`` and ``autoencoder.safetensors``. Everything that does not match is refused with one line; no
+pickle is read but the released file, with ``weights_only`` and only when its SHA-256 is the one asked for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import pickle
+from pathlib import Path
+
+import torch
+from diffusers.loaders.single_file_utils import convert_cosmos_transformer_checkpoint_to_diffusers
+from prophrl_core.errors import UserError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from prophrl_world_model.autoencoder import VideoAutoencoder
+from prophrl_world_model.config import ProphetConfig
+from prophrl_world_model.prophet import Prophet
+
+FORMAT = "prophrl-prophet-1"
+MANIFEST, PROPHET, AUTOENCODER = "prophet.json", "prophet.safetensors", "autoencoder.safetensors"
+MAX_MANIFEST_BYTES = 1 << 20
+
+# The streams' names in the released checkpoint, and here.
+RELEASED_STREAMS = {
+    "action_embedder_B_D_agi.": "scalar_stream.to_D.",
+    "action_embedder_B_3D_agi.": "scalar_stream.to_3D.",
+    "action_latent_cond.": "frame_stream.",
+    "mem_to_k.": "memory.to_k.",
+    "mem_to_v.": "memory.to_v.",
+    "framepack_mem.proj.0.1.": "memory.levels.0.",
+    "framepack_mem.proj.1.1.": "memory.levels.1.",
+    "framepack_mem.proj.2.1.": "memory.levels.2.",
+}
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 24):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _some(names) -> str:
+    names = sorted(names)
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _assign(module: nn.Module, state: dict[str, Tensor], source: Path, may_lack: tuple[str, ...] = ()) -> None:
+    """Give ``module`` exactly the tensors of ``state``; those starting with ``may_lack`` may keep their values."""
+    own = module.state_dict()
+    missing = {name for name in set(own) - set(state) if not name.startswith(may_lack or ("\0",))}
+    unknown = set(state) - set(own)
+    shapes = {name for name in set(own) & set(state) if own[name].shape != state[name].shape}
+    for what, names in (("lacks", missing), ("has unknown", unknown), ("has other shapes for", shapes)):
+        if names:
+            raise UserError(
+                f"{source}: expected the {len(own)} tensors of {type(module).__name__}, it {what} {_some(names)}; "
+                "choose the configuration it was made with"
+            )
+    spoilt = {name for name, value in state.items() if not torch.isfinite(value).all()}
+    if spoilt:
+        raise UserError(f"{source}: expected finite weights, got NaN or infinity in {_some(spoilt)}; fetch it again")
+    module.load_state_dict(state, strict=False, assign=any(value.is_meta for value in own.values()))
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: expected a safetensors file ({error}); fetch it again") from None
+
+
+def _json(path: Path) -> dict:
+    try:
+        if path.stat().st_size > MAX_MANIFEST_BYTES:
+            raise ValueError("too large")
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(data, dict):
+            raise ValueError("not an object")
+        return data
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: expected a JSON object ({error}); choose a folder of weights") from None
+
+
+def save(
+    folder: Path,
+    model: Prophet,
+    autoencoder: VideoAutoencoder,
+    origin: dict[str, str],
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Write a folder of ours, in ``dtype`` or as the weights are; ``origin`` says what made it (command, seed).
+
+    The manifest comes last, atomically.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    hashes = {}
+    for name, module in ((PROPHET, model), (AUTOENCODER, autoencoder.wan)):
+        partial = folder / f"{name}.partial"
+        save_file(
+            {key: value.detach().to("cpu", dtype).contiguous() for key, value in module.state_dict().items()}, partial
+        )
+        hashes[name] = sha256(partial)
+        partial.replace(folder / name)
+    manifest = {"format": FORMAT, "config": dataclasses.asdict(model.prophet), "sha256": hashes, "origin": origin}
+    partial = folder / f"{MANIFEST}.partial"
+    partial.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    partial.replace(folder / MANIFEST)
+
+
+def load(folder: Path, dtype: torch.dtype | None = None) -> tuple[Prophet, VideoAutoencoder]:
+    """The Prophet and autoencoder of a folder of ours, on the CPU, in evaluation mode, in ``dtype`` or as stored."""
+    manifest = _json(folder / MANIFEST)
+    if manifest.get("format") != FORMAT:
+        raise UserError(
+            f"{folder}: expected format {FORMAT}, got {manifest.get('format')!r}; convert the weights again"
+        )
+    config = ProphetConfig.from_dict(manifest.get("config"))
+    hashes = manifest.get("sha256")
+    for name in (PROPHET, AUTOENCODER):
+        wanted = hashes.get(name) if isinstance(hashes, dict) else None
+        if not (folder / name).is_file() or sha256(folder / name) != wanted:
+            raise UserError(f"{folder / name}: expected SHA-256 {wanted}, got another or no file; fetch it again")
+    with torch.device("meta"):
+        model = Prophet(config)
+    _assign(model, _tensors(folder / PROPHET), folder / PROPHET)
+    autoencoder = VideoAutoencoder(config.autoencoder)
+    _assign(autoencoder.wan, _tensors(folder / AUTOENCODER), folder / AUTOENCODER)
+    if dtype is not None:
+        model, autoencoder = model.to(dtype), autoencoder.to(dtype)
+    return model.eval(), autoencoder.eval()
+
+
+def _diffusers_tensors(folder: Path) -> dict[str, Tensor]:
+    """All tensors of a model saved by diffusers, in one file or in shards."""
+    files = sorted(folder.glob("diffusion_pytorch_model*.safetensors"))
+    if not files:
+        raise UserError(f"{folder}: expected diffusion_pytorch_model*.safetensors, got none; choose another folder")
+    return {name: tensor for file in files for name, tensor in _tensors(file).items()}
+
+
+def _check_diffusers_config(folder: Path, expected: dict) -> None:
+    found = _json(folder / "config.json")
+    for key, value in expected.items():
+        value = list(value) if isinstance(value, tuple) else value
+        if found.get(key) != value:
+            raise UserError(
+                f"{folder}: expected {key} {value}, got {found.get(key)}; choose the configuration of this base"
+            )
+
+
+def load_autoencoder(folder: Path, config: ProphetConfig) -> VideoAutoencoder:
+    """The autoencoder of a diffusers folder (``vae`` of a Cosmos or Wan pipeline)."""
+    autoencoder = VideoAutoencoder(config.autoencoder)
+    keys = (
+        "base_dim",
+        "z_dim",
+        "dim_mult",
+        "num_res_blocks",
+        "latents_mean",
+        "latents_std",
+        "temperal_downsample",
+        "patch_size",
+    )
+    _check_diffusers_config(folder, {key: autoencoder.wan.config[key] for key in keys})
+    _assign(autoencoder.wan, _diffusers_tensors(folder), folder)
+    return autoencoder.eval()
+
+
+def load_cosmos_base(pipeline: Path, config: ProphetConfig) -> tuple[Prophet, VideoAutoencoder]:
+    """A fresh Prophet on a Cosmos-Predict2 Video2World pipeline in diffusers' form (``transformer`` and ``vae``)."""
+    model = Prophet(config)
+    keys = (
+        "in_channels", "out_channels", "num_attention_heads", "attention_head_dim", "num_layers", "mlp_ratio",
+        "text_embed_dim", "adaln_lora_dim", "patch_size", "rope_scale", "concat_padding_mask", "extra_pos_embed_type",
+    )  # fmt: skip
+    _check_diffusers_config(pipeline / "transformer", {key: model.config[key] for key in keys})
+    streams = ("scalar_stream.", "frame_stream.", "memory.")
+    _assign(model, _diffusers_tensors(pipeline / "transformer"), pipeline / "transformer", may_lack=streams)
+    return model.eval(), load_autoencoder(pipeline / "vae", config)
+
+
+def from_released_names(released: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors under this project's names. The base's part of the names is diffusers' to convert."""
+    streams, base = {}, {}
+    for name, tensor in released.items():
+        bare = name.removeprefix("net.")
+        for theirs, ours in RELEASED_STREAMS.items():
+            if bare.startswith(theirs):
+                streams[ours + bare.removeprefix(theirs)] = tensor
+                break
+        else:
+            base[name] = tensor
+    converted = convert_cosmos_transformer_checkpoint_to_diffusers(base)
+    return {**converted, **streams}
+
+
+def load_released(checkpoint: Path, expected_sha256: str, config: ProphetConfig) -> Prophet:
+    """The released Prophet: a flat ``torch`` state dict whose names start with ``net.``.
+
+    ``expected_sha256`` is the one published with the file. ``config`` must say in which order the memory was
+    trained: the released weights are "chronological".
+    """
+    if not checkpoint.is_file():
+        raise UserError(f"{checkpoint}: expected the released Prophet checkpoint, found no file; fetch it first")
+    found = sha256(checkpoint)
+    if found != expected_sha256.strip().lower():
+        raise UserError(f"{checkpoint}: expected SHA-256 {expected_sha256}, got {found}; fetch it again")
+    try:
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError):
+        raise UserError(
+            f"{checkpoint}: expected a torch file of tensors alone, got something else; fetch it again"
+        ) from None
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str)
+        and name.startswith("net.")
+        and (isinstance(value, Tensor) or name.endswith("_extra_state"))
+        for name, value in state.items()
+    ):
+        raise UserError(
+            f"{checkpoint}: expected a flat dictionary of tensors named net.*, got another; choose another file"
+        )
+    with torch.device("meta"):
+        model = Prophet(config)
+    _assign(model, from_released_names(state), checkpoint)
+    return model.eval()
+
+
+def convert_released(checkpoint: Path, expected_sha256: str, vae: Path, config: ProphetConfig, folder: Path) -> None:
+    """Write the released Prophet and its diffusers autoencoder once as a folder of ours."""
+    model = load_released(checkpoint, expected_sha256, config)
+    save(folder, model, load_autoencoder(vae, config), {"released": checkpoint.name, "sha256": expected_sha256})

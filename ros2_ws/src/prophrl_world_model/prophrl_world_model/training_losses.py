@@ -1,0 +1,102 @@
+"""What Prophet and its autoencoder are trained on: flow matching of latents, and reconstruction.
+
+Dimensions: B clip, C T h w latents, K A actions. The training loop, data and schedules are the training room's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from prophrl_world_model.autoencoder import VideoAutoencoder, to_unit
+from prophrl_world_model.prophet import Prophet
+
+
+@dataclasses.dataclass(frozen=True)
+class FlowLossConfig:
+    """Times are ``sigmoid(N(time_mean, time_std))``. ``motion_weight`` moves weight to latents that change in the clip;
+    ``history_noise`` is the largest standard deviation added to the history, against drift in long rollouts."""
+
+    time_mean: float = 0.0
+    time_std: float = 1.0
+    motion_weight: float = 0.0
+    history_noise: float = 0.1
+    known_time: float = 1e-4
+
+
+@dataclasses.dataclass(frozen=True)
+class ChunkBatch:
+    """Clips of one batch; all have histories of one length, newest first, or none."""
+
+    latents_BCThw: Tensor
+    actions_BKA: Tensor
+    action_latents_BCThw: Tensor | None = None
+    history_BCThw: Tensor | None = None
+
+
+def motion_weights(latents_BCThw: Tensor, weight: float) -> Tensor:
+    """Loss weights (B, 1, T, h, w) of mean 1 a clip: ``1 + weight m / mean(m)``, m the change since the first frame."""
+    change = (latents_BCThw - latents_BCThw[:, :, :1]).square().mean(1, keepdim=True)
+    relative = change / change.mean(dim=(1, 2, 3, 4), keepdim=True).clamp_min(1e-8)
+    return (1 + weight * relative) / (1 + weight * relative.mean(dim=(1, 2, 3, 4), keepdim=True))
+
+
+def flow_matching_loss(
+    model: Prophet, batch: ChunkBatch, config: FlowLossConfig, generator: torch.Generator | None = None
+) -> Tensor:
+    """Mean squared error of the velocity over the frames to be imagined; frame 0 is given."""
+    x0 = batch.latents_BCThw
+    B, _, T, _, _ = x0.shape
+
+    def gaussian(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, device=x0.device)
+
+    t_B = torch.sigmoid(config.time_mean + config.time_std * gaussian(B))
+    noise = gaussian(*x0.shape)
+    known = x0.new_zeros(B, T)
+    known[:, 0] = 1
+    t_B1 = t_B[:, None]
+    noised = torch.lerp(x0, noise, t_B1[..., None, None, None])
+    x = torch.where(known.bool()[:, None, :, None, None], x0, noised)
+    history = batch.history_BCThw
+    if history is not None and config.history_noise > 0:
+        level = config.history_noise * torch.rand((B, 1, 1, 1, 1), generator=generator, device=x0.device)
+        history = history + level * gaussian(*history.shape)
+    actions = batch.actions_BKA if model.prophet.scalar_stream else None
+    condition = model.condition(known, actions, batch.action_latents_BCThw, history)
+    velocity = model(x, torch.where(known.bool(), config.known_time, t_B1), condition).float()
+    error = (velocity - (noise - x0)).square()
+    if config.motion_weight > 0:
+        error = error * motion_weights(x0, config.motion_weight)
+    return error[:, :, 1:].mean()
+
+
+def reconstruction_loss(
+    autoencoder: VideoAutoencoder,
+    frames_BFHWC: Tensor,
+    kl_weight: float = 1e-5,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Absolute error of the reconstruction in [-1, 1] plus the weighted KL divergence of the latents per element."""
+    video = to_unit(frames_BFHWC)
+    posterior = autoencoder.wan.encode(video).latent_dist
+    restored = autoencoder.wan.decode(posterior.sample(generator)).sample
+    return F.l1_loss(restored, video) + kl_weight * posterior.kl().mean()
+
+
+def training_step(
+    model: torch.nn.Module, optimiser: torch.optim.Optimizer, loss: Tensor, largest_gradient: float = 1.0
+) -> tuple[float, float]:
+    """One update; returns the loss and the gradient's norm before clipping. What is not finite changes nothing."""
+    optimiser.zero_grad(set_to_none=True)
+    value = float(loss.detach())
+    if not torch.isfinite(loss):
+        return value, float("nan")
+    loss.backward()
+    norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), largest_gradient))
+    if norm == norm and norm != float("inf"):
+        optimiser.step()
+    return value, norm
