@@ -9,17 +9,19 @@ import shlex
 import sys
 from pathlib import Path
 
-HELP = "train a policy on demonstrations of the scripted expert and write a bundle"
+HELP = "train a policy on demonstrations, of the scripted expert or recorded, and write a bundle"
+VALIDATION_SHARE = 0.1  # of a dataset's episodes, when it has no split of its own
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", default="grasp_bottle", help="task name or YAML (default: %(default)s)")
     parser.add_argument("--cell", default="sim", help="cell name or YAML (default: %(default)s)")
     parser.add_argument("--demos", type=int, default=40, help="demonstrations to learn from (default: %(default)s)")
+    parser.add_argument("--dataset", type=Path, help="learn from this converted dataset instead of --demos")
     parser.add_argument("--seed", type=int, default=0, help="of demonstrations and training (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=1200, help="optimiser steps (default: %(default)s)")
     parser.add_argument("--out", type=Path, required=True, help="folder of the bundle to write")
-    parser.add_argument("--run", type=Path, help="folder for progress (default: runs/sft/<task>-<demos>-<seed>)")
+    parser.add_argument("--run", type=Path, help="folder for progress (default: runs/sft/<task>-<source>-<seed>)")
     parser.add_argument("--workers", type=int, default=0, help="processes that collect; 0: one per core")
     parser.add_argument("--threads", type=int, default=1, help="threads that train (default: %(default)s)")
 
@@ -38,9 +40,13 @@ def run(args: argparse.Namespace) -> int:
     from prophrl_training.sft import CURVE_NAME, SftConfig, Trainer
 
     task, cell = load_task(args.task), load_cell(args.cell)
-    folder = args.run or Path("runs") / "sft" / f"{task.name}-{args.demos}-{args.seed}"
-    demonstrations = _demonstrations(task, cell, "demonstrations", args.demos, args, folder)
-    held_out = _demonstrations(task, cell, "validation", max(1, args.demos // 10), args, folder)
+    source = args.dataset.resolve().name if args.dataset else args.demos
+    folder = args.run or Path("runs") / "sft" / f"{task.name}-{source}-{args.seed}"
+    if args.dataset:
+        demonstrations, held_out = _recorded(task, args)
+    else:
+        demonstrations = _demonstrations(task, cell, "demonstrations", args.demos, args, folder)
+        held_out = _demonstrations(task, cell, "validation", max(1, args.demos // 10), args, folder)
     statistics = Statistics.measure(demonstrations.actions_ND, demonstrations.proprio_NP)
     chunk_steps = task.action.chunk_steps
     seen_by = cell.camera(task.image.camera), task.image
@@ -117,8 +123,23 @@ def _demonstrations(task, cell, use: str, n: int, args: argparse.Namespace, fold
     return collected
 
 
+def _recorded(task, args: argparse.Namespace):
+    """Demonstrations to train on and to validate with, from ``--dataset``."""
+    from prophrl_training.datasets.reader import open_dataset
+    from prophrl_training.recorded_demonstrations import recorded_demonstrations
+
+    dataset = open_dataset(args.dataset)
+    try:
+        return recorded_demonstrations(
+            dataset, task, VALIDATION_SHARE, args.seed, lambda done, total: _progress("episodes", done, total)
+        )
+    finally:
+        dataset.close()
+
+
 def _command(args: argparse.Namespace) -> str:
-    words = ["./prophrl", "train", "sft", "--task", args.task, "--cell", args.cell, "--demos", str(args.demos)]
+    source = ["--dataset", str(args.dataset)] if args.dataset else ["--demos", str(args.demos)]
+    words = ["./prophrl", "train", "sft", "--task", args.task, "--cell", args.cell, *source]
     words += ["--seed", str(args.seed), "--steps", str(args.steps), "--out", str(args.out)]
     return shlex.join(words)
 

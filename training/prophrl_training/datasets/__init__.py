@@ -1,0 +1,1 @@
+"""LeRobot datasets without torch: written from episodes, read from anywhere."""
