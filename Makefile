@@ -1,4 +1,4 @@
-# make setup [EXTRAS="train test"] | demo | test | bench
+# make setup [EXTRAS="train data teleop calibrate test"] | demo | test | bench
 PYTHON ?= python3
 EXTRAS ?=
 BENCHES = control faults inference cameras agreement
@@ -15,7 +15,7 @@ demo:
 	@./prophrl demo
 
 test:
-	$(SETUP) train test
+	$(SETUP) train data teleop calibrate test
 	@$(ENTER) python -m pytest $(PYTEST_ARGS)
 
 bench:

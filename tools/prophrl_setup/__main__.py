@@ -1,6 +1,6 @@
-"""``python3 tools/prophrl_setup [train] [test]``: makes this machine ready to run prophrl; does nothing when it is.
+"""``python3 tools/prophrl_setup [train] [data] [teleop] [calibrate] [test]``: makes this machine ready to run prophrl; does nothing when it is.
 
-Without a word: what the nodes, the simulated cell and the demo need. ``train`` adds PyTorch and what exports policies,
+Without a word: what the nodes, the simulated cell and the demo need. ``train`` adds PyTorch and what exports policies, ``data`` datasets, ``teleop`` devices and the console,
 ``test`` what the tests need. Needs Python 3.11 or newer and nothing else.
 """
 
@@ -29,7 +29,7 @@ from ros_environment import Ros
 ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv"
 STAMP = VENV / "prophrl" / "stamp.json"
-EXTRAS = ("train", "test")
+EXTRAS = ("train", "data", "teleop", "calibrate", "test")
 
 
 def place(ros: Ros) -> str:
@@ -82,6 +82,9 @@ def install_python(ros: Ros, extras: set[str], progress: Progress) -> str:
         find = "import sysconfig, numpy; print(sysconfig.get_path('include')); print(numpy.get_include())"
         includes = progress.run([str(python), "-c", find]).split()
         ros_environment.point_exports_at_this_python(VENV, *includes)
+    browser = system_packages.missing_for_tests() if "test" in extras else []
+    if browser:
+        system_packages.install(browser, progress, otherwise="the tests of the operator console are skipped")
     native_libraries.ensure_libusb(ROOT, VENV, ros, progress)
     return native_libraries.ensure_gl(ROOT, VENV, ros, progress)
 

@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 
 
+ROOMS = {"train": "training", "calibrate": "calibration"}  # extra: the room whose pyproject.toml declares it
 GPU_BUILDS = {"onnxruntime": "onnxruntime-gpu[cuda,cudnn]"}
 
 
@@ -36,12 +37,12 @@ def ros_wheels(root: Path, distro: str) -> list[str]:
 
 
 def extra(root: Path, name: str, gpu: bool = False) -> list[str]:
-    """``demo`` and ``test`` from their files, ``train`` from training/pyproject.toml.
+    """``train`` and ``calibrate`` from their rooms' pyproject.toml, the others from their files.
 
     With a GPU, ONNX Runtime is the build that uses it: another package with the same content, so never both.
     """
-    if name == "train":
-        project = tomllib.loads((root / "training" / "pyproject.toml").read_text(encoding="utf-8"))
+    if name in ROOMS:
+        project = tomllib.loads((root / ROOMS[name] / "pyproject.toml").read_text(encoding="utf-8"))
         lines = list(project["project"]["dependencies"])
     else:
         lines = _lines(root / "tools" / "requirements" / f"{name}.txt")
@@ -50,4 +51,5 @@ def extra(root: Path, name: str, gpu: bool = False) -> list[str]:
 
 def declaration_files(root: Path) -> list[Path]:
     """Every file whose change means that pip has to look again."""
-    return [*sorted((root / "tools" / "requirements").glob("*.txt")), root / "training" / "pyproject.toml"]
+    projects = [root / room / "pyproject.toml" for room in ROOMS.values()]
+    return [*sorted((root / "tools" / "requirements").glob("*.txt")), *projects]

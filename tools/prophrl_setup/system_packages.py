@@ -61,6 +61,13 @@ def missing(venv_exists: bool) -> list[Need]:
     return needs
 
 
+def missing_for_tests() -> list[Need]:
+    """What the tests want beyond that: a browser for the operator console."""
+    if shutil.which("chromium") and shutil.which("chromedriver"):
+        return []
+    return [Need("a browser for the console's tests", ("chromium", "chromium-driver"), required=False)]
+
+
 def _privilege() -> list[str] | None:
     """The prefix that gives apt its rights: [] as root, sudo where it asks no password, None where there is no way."""
     if not shutil.which("apt-get"):
@@ -72,8 +79,11 @@ def _privilege() -> list[str] | None:
     return None
 
 
-def install(needs: list[Need], progress: Progress) -> None:
-    """Install what is missing; SetupError with the exact command when something required cannot be."""
+def install(needs: list[Need], progress: Progress, otherwise: str = "using the pip-only substitutes") -> None:
+    """Install what is missing; SetupError with the exact command when something required cannot be.
+
+    ``otherwise`` says what happens without the packages that are not required.
+    """
     packages = [name for need in needs for name in need.packages]
     by_hand = "sudo apt-get install -y " + " ".join(packages)
     progress.step(f"system packages: {', '.join(need.what for need in needs)}")
@@ -91,4 +101,4 @@ def install(needs: list[Need], progress: Progress) -> None:
     required = [need.what for need in needs if need.required]
     if required:
         raise SetupError(f"{', '.join(required)} missing and not installed ({reason}); run: {by_hand}")
-    progress.note(f"not installed ({reason}); using the pip-only substitutes; for the system's own run: {by_hand}")
+    progress.note(f"not installed ({reason}); {otherwise}; for the system's own run: {by_hand}")
