@@ -1,55 +1,21 @@
 """What tests that start real processes share: a ROS domain and a loopback address of their own, and a starter that
 always stops what it started."""
 
-import fcntl
-import itertools
 import os
 import re
 import signal
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 
 import pytest
-
-# Domains above 101 reach into Linux's range of ephemeral ports.
-DOMAINS = range(10, 101)
-ADDRESSES = [f"127.77.{a}.{b}" for a in range(1, 5) for b in range(1, 250)]
-
-
-_claims = itertools.count(os.getpid())
-
-
-class _Claim:
-    """One value of a pool, held against every other test run on the machine by a lock on a file.
-
-    Each claim starts looking one further than the last, so that a test does not get what the one before it just left.
-    """
-
-    def __init__(self, kind: str, pool):
-        pool = list(pool)
-        start = next(_claims) % len(pool)
-        for value in pool[start:] + pool[:start]:
-            path = Path(tempfile.gettempdir()) / f"prophrl-test-{kind}-{value}.lock"
-            handle = path.open("w")
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                handle.close()
-                continue
-            self.value, self._handle = value, handle
-            return
-        raise RuntimeError(f"no free {kind} among {len(pool)}; other test runs hold them all")
-
-    def release(self) -> None:
-        self._handle.close()
+from claims import ADDRESSES, DOMAINS, Claim
 
 
 @pytest.fixture
 def ros_domain(monkeypatch):
     """A ROS_DOMAIN_ID that no other test on this machine has, set in the environment; the number."""
-    claim = _Claim("domain", DOMAINS)
+    claim = Claim("domain", DOMAINS)
     monkeypatch.setenv("ROS_DOMAIN_ID", str(claim.value))
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     yield claim.value
@@ -59,7 +25,7 @@ def ros_domain(monkeypatch):
 @pytest.fixture
 def loopback_ip():
     """An address 127.x.y.z that no other test on this machine uses."""
-    claim = _Claim("address", ADDRESSES)
+    claim = Claim("address", ADDRESSES)
     yield claim.value
     claim.release()
 

@@ -86,7 +86,12 @@ def test_a_stale_ready_file_is_removed(tmp_path, bundle):
         ({"trials": "three"}, "trials: expected a whole number"),
         ({"trials": "-1"}, "trials: expected a whole number"),
         ({"seed": "1.5"}, "seed: expected a whole number"),
-        ({"policy": "none", "trials": "3"}, "expected a policy"),
+        ({"policy": "none", "trials": "3"}, "expected a policy or a person"),
+        ({"teleop": "yes"}, "teleop: expected true or false"),
+        ({"teleop": "true", "device": "mouse"}, "teleop device 'mouse' is not known"),
+        ({"teleop": "true", "device": ","}, "device: expected one or more"),
+        ({"timeout": "nan"}, "timeout: expected 0 to 3600 s"),
+        ({"console": "true", "console_port": "70000"}, "console_port: expected 1 to 65535"),
     ],
 )
 def test_impossible_requests_are_refused_in_one_line(tmp_path, bundle, arguments, words):
@@ -99,6 +104,20 @@ def test_impossible_requests_are_refused_in_one_line(tmp_path, bundle, arguments
 def test_no_policy_no_policy_node(tmp_path, bundle):
     processes = session_processes(prepare("grasp_bottle", request(tmp_path, "none")))
     assert "policy_node" not in [process.name for process in processes]
+
+
+def test_teleoperation_adds_its_nodes_and_tells_the_others(tmp_path, bundle):
+    arguments = {"teleop": "true", "trials": "2", "device": "keyboard,twist", "operator": "Ada: y", "console": "true"}
+    session = prepare("grasp_bottle", request(tmp_path, "none", **arguments))
+    processes = {process.name: dict(process.parameters or ()) for process in session_processes(session)}
+    without = session_processes(prepare("grasp_bottle", request(tmp_path, bundle, trials="2")))
+    assert set(processes) == {process.name for process in without} - {"policy_node"} | {"teleop_node", "console_node"}
+    assert processes["teleop_node"]["devices"] == '["keyboard","twist"]'
+    assert yaml.safe_load(processes["teleop_node"]["operator"]) == "Ada: y"
+    assert processes["session_node"]["needs_policy"] == "false" and processes["session_node"]["teleop"] == "true"
+    assert processes["operator_node"]["part"] == "scene"
+    assert processes["run_trials"]["timeout"] == "120.0"
+    assert {"teleop_node", "console_node"} <= set(yaml.safe_load(processes["heartbeat_node"]["watch"]))
 
 
 def test_a_bundle_is_found_by_name_under_its_task(tmp_path, monkeypatch):
@@ -141,3 +160,22 @@ def test_launch_files_declare_every_argument_with_its_meaning():
         declared = {argument.name: argument for argument in module.generate_launch_description().get_launch_arguments()}
         assert list(declared) == list(ARGUMENTS)
         assert all(len(argument.description) > 10 for argument in declared.values())
+
+
+def test_what_was_collected_is_a_table(tmp_path):
+    from prophrl_bringup.teleop import collected, table
+    from prophrl_core.episode import EpisodeMeta, write_meta
+
+    assert table(collected(tmp_path)) == ["0 episodes"]
+    for number, outcome in enumerate(("success", "discarded", "success")):
+        folder = tmp_path / f"e{number}"
+        folder.mkdir()
+        write_meta(folder, EpisodeMeta(
+            f"e{number}", "t", "", "sim", "ur30", "", 0, number, started=10.0 - number, ended=12.0 - number,
+            outcome=outcome, operator="ada",
+        ))  # fmt: skip
+    (tmp_path / "e9.partial").mkdir()
+    lines = table(collected(tmp_path))
+    assert [line.split()[0] for line in lines] == ["e2", "e1", "e0", "3"]
+    assert "success" in lines[0] and "2.0 s" in lines[0] and "ada" in lines[0]
+    assert lines[-1] == "3 episodes: 2 success, 1 discarded"

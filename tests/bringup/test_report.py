@@ -7,8 +7,8 @@ from prophrl_bringup.report.motion_plot import draw_motion
 from prophrl_bringup.report.page import text_table, trial_row, write_page
 from prophrl_bringup.report.session_report import session_figures
 from prophrl_bringup.report.trial import Trial
-from prophrl_bringup.report.video import write_mp4
 from prophrl_core.episode import EpisodeMeta
+from prophrl_core.mp4 import write_mp4
 
 
 def make_trial(folder, number, outcome, lag_m=0.002):

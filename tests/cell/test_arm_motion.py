@@ -58,14 +58,14 @@ def test_executed_steps_chain_to_the_whole_commanded_motion_over_replans():
         t, _, _ = run(motion, t, 0.83)
     t, _, _ = run(motion, t, 2.5)
     assert motion.resting
-    steps = motion.executed
+    steps = motion.steps.executed
     chained, _ = action.integrate(start, np.array([s.executed for s in steps]))
     assert np.allclose(chained[-1], motion.T, atol=1e-6)
-    assert {s.chunk.sequence for s in steps} == {0, 1, 2, 3}
-    last = [s.step for s in steps if s.chunk.sequence == 3]
+    assert {s.sequence for s in steps} == {0, 1, 2, 3}
+    last = [s.step for s in steps if s.sequence == 3]
     assert last == sorted(last) and last[-1] == 19
     assert all(s.observation_age >= -1e-9 for s in steps)
-    plain = [s for s in steps if s.chunk.sequence == 3 and s.step > 5]
+    plain = [s for s in steps if s.sequence == 3 and s.step > 5]
     for s in plain:
         assert np.allclose(s.executed[:6], s.proposed[:6], atol=2e-3)
 
@@ -87,7 +87,7 @@ def test_out_of_the_workspace_is_clamped_at_the_wall():
     heights = np.array([ENVELOPE.tcp(q)[2, 3] for q in path[::5]])
     assert heights.min() >= CELL.envelope.workspace_min[2] - 1e-6
     assert heights[-1] == pytest.approx(CELL.envelope.workspace_min[2], abs=1e-4)
-    assert any(s.clamped for s in motion.executed) and motion.resting
+    assert any(s.clamped for s in motion.steps.executed) and motion.resting
 
 
 def test_a_limit_in_stop_on_brakes_to_rest():

@@ -1,6 +1,8 @@
 """Episodes on disk: written by the recorder's thread, read back by rosbags and by the episode reader."""
 
+import argparse
 import dataclasses
+import json
 import os
 import signal
 import subprocess
@@ -8,67 +10,30 @@ import sys
 import time
 
 import cv2
+import episode_maker
 import numpy as np
 import pytest
 import yaml
+from episode_maker import COLOUR, STORE, joint_state, meta, record_24_frames, recorder_for, scene
+from mcap.reader import make_reader
+from prophrl_cell.commands import repair
 from prophrl_cell.image_cdr import compressed_image_message, image_message, read_image
-from prophrl_cell.recorder.episode_recorder import EpisodeRecorder
+from prophrl_cell.recorder.calibration import calibration_of
 from prophrl_cell.recorder.repair import repair_episode
 from prophrl_cell.recorder.topics import topics_for
 from prophrl_core.cell import RecorderSpec, load_cell
-from prophrl_core.episode import EpisodeMeta, read_meta
+from prophrl_core.episode import ControlSummary, read_meta
 from prophrl_core.episode_reader import read_episode
 from prophrl_core.errors import UserError
+from prophrl_interfaces.msg import ExecutedAction
+from rclpy.serialization import serialize_message
 from rosbags.highlevel import AnyReader
-from rosbags.typesys import Stores, get_typestore
-
-STORE = get_typestore(Stores.ROS2_JAZZY)
-COLOUR, DEPTH = "/camera/front/color/image_raw", "/camera/front/aligned_depth_to_color/image_raw"
+from sensor_msgs.msg import CameraInfo
 
 
-def meta(name="20261121-034500-grasp_bottle-000", started=None):
-    started = started or time.time()
-    return EpisodeMeta(name, "grasp_bottle", "grasp the bottle", "sim", "ur30", "sft@0123", 7, 0, started)
-
-
-def recorder_for(root, spec, **options):
-    cell = dataclasses.replace(load_cell("sim"), recorder=spec)
-    topics = tuple(dataclasses.replace(t, topic="/" + t.topic) for t in topics_for(cell))
-    return EpisodeRecorder(root, topics, spec, **options)
-
-
-def joint_state(stamp_ns, positions):
-    types = STORE.types
-    header = types["std_msgs/msg/Header"](
-        types["builtin_interfaces/msg/Time"](*divmod(stamp_ns, 1_000_000_000)), "base"
-    )
-    names, values, empty = [f"j{i}" for i in range(6)], np.array(positions, float), np.empty(0)
-    message = types["sensor_msgs/msg/JointState"](header, names, values, empty, empty)
-    return bytes(STORE.serialize_cdr(message, "sensor_msgs/msg/JointState"))
-
-
-def scene(number):
-    """A picture with soft gradients and one sharp square that moves with ``number``."""
-    y, x = np.mgrid[:240, :320]
-    image = np.stack([x * 255 // 320, y * 255 // 240, np.full_like(x, 90)], -1).astype(np.uint8)
-    image[100:120, 5 * number : 5 * number + 20] = (250, 240, 20)
-    return image
-
-
-def record_24_frames(recorder, episode, with_depth=True):
-    recorder.begin(episode)
-    for i in range(24):
-        now_ns = int((episode.started + i / 30) * 1e9)
-        recorder.put(COLOUR, now_ns, image_message(now_ns, "camera_front", "rgb8", scene(i % 50)))
-        if with_depth:
-            depth = np.full((240, 320), 700 + i, np.uint16)
-            recorder.put(DEPTH, now_ns, image_message(now_ns, "camera_front", "16UC1", depth))
-        recorder.put("/joint_states", now_ns, joint_state(now_ns, np.arange(6) + i))
-    recorder.end(episode.started + 0.8, "success", "held for 1 s", "ada")
-    recorder.close(30)
-
-
-@pytest.mark.parametrize(("colour", "depth", "error"), [("jpeg", "png", 6.0), ("png", "raw", 0.0), ("raw", "png", 0.0)])
+@pytest.mark.parametrize(
+    ("colour", "depth", "error"), [("jpeg", "png", 6.0), ("png", "raw", 0.0), ("raw", "zstd", 0.0)]
+)
 def test_an_episode_reads_back_as_it_was(tmp_path, colour, depth, error):
     recorder = recorder_for(tmp_path, RecorderSpec(colour=colour, depth=depth, min_free_bytes=0), queue_bytes=1 << 30)
     episode = meta()
@@ -93,6 +58,7 @@ def test_an_episode_reads_back_as_it_was(tmp_path, colour, depth, error):
     summary = {s.topic: s for s in read.meta.streams}["/joint_states"]
     assert summary.messages == 24
     assert (summary.rate, summary.max_gap) == (pytest.approx(30, 0.01), pytest.approx(1 / 30, 1e-3))
+    assert summary.bytes == 24 * len(joint_state(0, [0] * 6))
 
 
 def test_rosbag2_metadata_is_complete(tmp_path):
@@ -116,11 +82,148 @@ def test_rosbag2_metadata_is_complete(tmp_path):
     assert stream.digest == STORE.hash_rihs01("sensor_msgs/msg/JointState")
 
 
+def test_the_mcap_reader_opens_a_recording_as_it_is(tmp_path):
+    recorder = recorder_for(tmp_path, RecorderSpec(min_free_bytes=0), queue_bytes=1 << 30)
+    episode = meta()
+    record_24_frames(recorder, episode, with_depth=False)
+    with (tmp_path / episode.episode_id / f"{episode.episode_id}.mcap").open("rb") as file:
+        reader = make_reader(file, validate_crcs=True)
+        assert reader.get_header().profile == "ros2"
+        statistics = reader.get_summary().statistics
+        assert statistics.message_count == 48 and statistics.channel_count == len(topics_for(load_cell("sim")))
+        joints = [m.data for _, _, m in reader.iter_messages(topics=["/joint_states"])]
+        assert len(joints) == 24 and STORE.deserialize_cdr(joints[5], "sensor_msgs/msg/JointState").position[0] == 5
+        assert {r.name for r in reader.iter_metadata()} == {"rosbag2"}
+
+
+def executed_action(source, clamped=False):
+    message = ExecutedAction(episode_id="e", policy_version="sft@0123", source=source, step=1, clamped=clamped)
+    message.header.frame_id = "base"
+    return serialize_message(message)
+
+
+def test_who_was_in_control_is_counted(tmp_path):
+    recorder = recorder_for(tmp_path, RecorderSpec(min_free_bytes=0))
+    episode = meta()
+    recorder.begin(episode)
+    policy, teleop, replay, freedrive = range(4)
+    sources = [policy, policy, teleop, teleop, policy, freedrive, teleop, replay, teleop, 9]
+    for i, source in enumerate(sources):
+        now_ns = int((episode.started + 0.1 * i) * 1e9)
+        recorder.put("/arm/executed_action", now_ns, executed_action(source, clamped=i < 2))
+    recorder.put("/arm/executed_action", int((episode.started + 2) * 1e9), b"\x00\x01\x00\x00\x07")
+    recorder.end(episode.started + 2, "success", "", "")
+    recorder.close(30)
+    control = read_meta(tmp_path / episode.episode_id).control
+    assert control == ControlSummary(3, 4, 1, 1, other=1, clamped=2, interventions=2)
+
+
+def test_clock_skew_is_the_median_of_receipt_minus_stamp(tmp_path):
+    recorder = recorder_for(tmp_path, RecorderSpec(min_free_bytes=0))
+    episode = meta()
+    recorder.put("/camera/front/color/camera_info", int((episode.started - 9) * 1e9), joint_state(1, [0] * 6))
+    recorder.begin(episode)
+    for i in range(3000):
+        now_ns = int((episode.started + i / 1000) * 1e9) + 1
+        late_ns = 900_000_000 if i % 10 == 0 else 4_000_000  # a few come very late
+        recorder.put("/joint_states", now_ns, joint_state(now_ns - late_ns, [0] * 6))
+    recorder.end(episode.started + 3, "success", "", "")
+    recorder.close(30)
+    skews = {s.topic: s.clock_skew for s in read_meta(tmp_path / episode.episode_id).streams}
+    assert skews["/joint_states"] == pytest.approx(0.004, abs=1e-5)
+    assert skews["/camera/front/color/camera_info"] is None, "what was latched before the start has an age, no skew"
+    assert skews["/arm/target"] is None
+
+
+def test_the_calibration_in_force_is_kept_and_its_hash_follows_it(tmp_path):
+    info = CameraInfo(width=640, height=480, distortion_model="plumb_bob", d=[0.1, -0.2, 0.0, 0.0, 0.01])
+    info.header.frame_id = "camera_front"
+    hashes = set()
+    for number, fx in enumerate((615.0, 616.0)):
+        info.k = [fx, 0.0, 319.5, 0.0, 614.0, 239.5, 0.0, 0.0, 1.0]
+        recorder = recorder_for(tmp_path, RecorderSpec(min_free_bytes=0))
+        cell = load_cell("sim")
+        episode = dataclasses.replace(meta(f"e{number}"), calibration=calibration_of(cell), operator="grace")
+        recorder.begin(episode)
+        recorder.put("/camera/front/color/camera_info", int(episode.started * 1e9) + 1, serialize_message(info))
+        recorder.end(episode.started + 1, "success", "", "")
+        recorder.close(30)
+        finished = read_meta(tmp_path / episode.episode_id)
+        assert finished.operator == "grace", "the session's operator, where the end named nobody"
+        calibration = finished.calibration
+        (camera,) = calibration.cameras
+        assert (camera.width, camera.height, camera.k) == (640, 480, (fx, 614.0, 319.5, 239.5))
+        assert camera.distortion == (0.1, -0.2, 0.0, 0.0, 0.01) and camera.distortion_model == "plumb_bob"
+        assert camera.T_base_camera == cell.camera("front").T_base_camera
+        hashes.add(camera.hash)
+    assert len(hashes) == 2 and len(calibration.cell_hash) == len(calibration.envelope_hash) == 16
+    tighter = dataclasses.replace(cell, envelope=dataclasses.replace(cell.envelope, tcp_speed=0.1))
+    assert calibration_of(tighter).envelope_hash != calibration.envelope_hash
+
+
+def test_episodes_of_format_version_1_read_and_newer_ones_are_refused(tmp_path):
+    recorder = recorder_for(tmp_path, RecorderSpec(min_free_bytes=0), queue_bytes=1 << 30)
+    record_24_frames(recorder, meta(), with_depth=False)
+    path = tmp_path / meta().episode_id / "episode.json"
+    data = json.loads(path.read_text())
+    for name in ("calibration", "control", "disk"):
+        del data[name]
+    for stream in data["streams"]:
+        del stream["clock_skew"], stream["bytes"]
+    path.write_text(json.dumps(data | {"format_version": 1}))
+    old = read_episode(path.parent)
+    assert old.meta.control is None and len(list(old.frames("front"))) == 24
+    path.write_text(json.dumps(data | {"format_version": 3}))
+    with pytest.raises(UserError, match=r"expected format version 2 or older, got 3; update prophrl"):
+        read_episode(path.parent)
+    for content in (b"{", b"[]", b"\xff\xfe", b'"x"', b"[" * 100_000):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=r"episode.json: expected"):
+            read_episode(path.parent)
+
+
+def test_a_damaged_bag_is_one_clear_line(tmp_path):
+    recorder = recorder_for(tmp_path, RecorderSpec(min_free_bytes=0), queue_bytes=1 << 30)
+    record_24_frames(recorder, meta(), with_depth=False)
+    bag = tmp_path / meta().episode_id / f"{meta().episode_id}.mcap"
+    whole = bag.read_bytes()
+    flipped = bytearray(whole)
+    flipped[200:-200:997] = b"\xff" * len(flipped[200:-200:997])
+    for content in (whole[: len(whole) // 2], whole[:-30], os.urandom(9999), b"PK\x03\x04" + whole, flipped, b""):
+        bag.write_bytes(content)
+        with pytest.raises(UserError, match=r"expected a whole bag, got: .*prophrl data repair"):
+            episode = read_episode(bag.parent)
+            list(episode.frames("front")), episode.series("joint_states")
+
+
+def test_repair_makes_a_damaged_episode_readable_and_leaves_a_whole_one_alone(tmp_path, capsys):
+    recorder = recorder_for(tmp_path, RecorderSpec(min_free_bytes=0), queue_bytes=1 << 30)
+    record_24_frames(recorder, meta(), with_depth=False)
+    folder = tmp_path / meta().episode_id
+    bag = folder / f"{meta().episode_id}.mcap"
+    whole = bag.read_bytes()
+    assert repair.run(argparse.Namespace(folders=[folder])) == 0
+    assert "whole, nothing to repair" in capsys.readouterr().out and bag.read_bytes() == whole
+    bag.write_bytes(whole[: len(whole) * 2 // 5])
+    assert repair.run(argparse.Namespace(folders=[folder])) == 0
+    episode = read_episode(folder)
+    assert (episode.meta.outcome, episode.meta.operator) == ("success", "ada")
+    assert "held for 1 s; the bag was damaged; repaired:" in episode.meta.reason
+    numbers = episode.series("joint_states")["position"][:, 0]
+    assert 0 < len(numbers) < 24 and numbers.tolist() == list(range(len(numbers)))
+    for content in (os.urandom(9999), b"", whole[:20]):
+        bag.write_bytes(content)
+        assert repair.run(argparse.Namespace(folders=[folder])) == 1
+        assert "prophrl: error: repair: no whole chunk" in capsys.readouterr().err
+        folder.with_name(folder.name + ".partial").rename(folder)
+
+
 def test_latched_state_opens_every_bag_and_late_begins_lose_nothing(tmp_path):
     recorder = recorder_for(tmp_path, RecorderSpec(min_free_bytes=0))
     started = time.time()
-    info = compressed_image_message(1, "x", "y", b"")  # any bytes: the recorder does not look inside
-    recorder.put("/camera/front/color/camera_info", int((started - 60) * 1e9), info)
+    infos = [compressed_image_message(1, "x", "y", bytes(8 * n)) for n in range(4)]  # the recorder does not look inside
+    for info, age in zip(infos, (60.0, 0.5, -0.01, -0.05), strict=True):
+        recorder.put("/camera/front/color/camera_info", int((started - age) * 1e9), info)
     for i in range(-10, 10):
         now_ns = int((started + i / 100) * 1e9)
         recorder.put("/joint_states", now_ns, joint_state(now_ns, [i] * 6))
@@ -128,7 +231,9 @@ def test_latched_state_opens_every_bag_and_late_begins_lose_nothing(tmp_path):
     recorder.end(started + 1, "failure", "", "")
     recorder.close(30)
     episode = read_episode(tmp_path / meta().episode_id)
-    assert episode.topics["/camera/front/color/camera_info"] == 1
+    with AnyReader([episode.folder]) as reader:
+        kept = [raw for c, _, raw in reader.messages() if c.topic.endswith("camera_info")]
+    assert [len(raw) for raw in kept] == [len(info) for info in infos[1:]], "the last from before, then the later ones"
     values = episode.series("/joint_states")["position"][:, 0]
     assert values.tolist() == list(range(10)), "only what came since the start"
 
@@ -197,8 +302,9 @@ def test_an_episode_that_is_never_stopped_is_closed_by_the_next(tmp_path):
 KILLED = """
 import sys, time
 sys.path.insert(0, sys.argv[2])
-import test_recorder_episode as t, pathlib
-recorder = t.recorder_for(pathlib.Path(sys.argv[1]), t.RecorderSpec(min_free_bytes=0))
+import episode_maker as t, pathlib
+from prophrl_core.cell import RecorderSpec
+recorder = t.recorder_for(pathlib.Path(sys.argv[1]), RecorderSpec(min_free_bytes=0))
 episode = t.meta()
 recorder.begin(episode)
 n = 0
@@ -214,9 +320,8 @@ while True:
 
 
 def test_killed_recorder_loses_at_most_the_last_second_and_repair_makes_it_whole(tmp_path):
-    child = subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(tmp_path), os.path.dirname(__file__)], stdout=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, "-c", KILLED, str(tmp_path), os.path.dirname(episode_maker.__file__)]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     count = 0
     started = None
     for line in child.stdout:
@@ -239,7 +344,7 @@ def test_killed_recorder_loses_at_most_the_last_second_and_repair_makes_it_whole
     images = [image for _, image in episode.frames("front")]
     assert len(images) >= len(numbers) // 4 - 1
     assert np.mean(np.abs(images[-1].astype(int) - scene((4 * (len(images) - 1)) % 50))) < 2
-    with pytest.raises(UserError, match="named <episode>.partial"):
+    with pytest.raises(UserError, match=r"named <episode>.partial"):
         repair_episode(tmp_path / repaired.episode_id)
 
 

@@ -138,6 +138,32 @@ def test_nobody_labels():
     assert (stopped.result.outcome, stopped.result.reason) == ("aborted", "no label within 10 s of the end")
 
 
+def test_a_trial_that_is_stopped_by_hand_asks_for_its_label():
+    d = Driver()
+    assert "while homing" in d.session.stop("")
+    d.to_running()
+    assert "a stop of episode-0, got one of other" in d.session.stop("other")
+    assert d.session.stop("episode-0") == ""
+    d.run(1, until=Announce.LABEL_REQUESTED)
+    assert "while labelling" in d.session.stop("")
+    d.session.label("", "success", "", "ada")
+    d.run(1, until=Announce.STOPPED)
+
+
+def test_uncounted_trials_are_run_again_with_the_next_seed():
+    d = Driver(dataclasses.replace(CONFIG, trials=2, uncounted=("discarded", "fault")))
+    for outcome in ("discarded", "success", "discarded", "failure"):
+        d.to_running()
+        d.session.label("", outcome, "", "")
+        d.run(1, until=Announce.STOPPED)
+        if outcome == "success":
+            d.to_running()
+            d.run(1, View(fault="arm: hold"), until=Announce.STOPPED)
+    d.run(1)
+    assert [r.outcome for r in d.session.results] == ["discarded", "success", "fault", "discarded", "failure"]
+    assert d.session.phase is Phase.DONE and d.session.seed == 44 and d.session.message == ""
+
+
 @pytest.mark.parametrize("phase", ["homing", "reset", "running", "labelling"])
 def test_cancel_ends_everything_at_once(phase):
     d = Driver()

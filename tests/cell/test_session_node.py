@@ -7,7 +7,15 @@ import time
 import pytest
 import rclpy
 from prophrl_interfaces.action import RunTrials
-from prophrl_interfaces.msg import ArmStatus, CameraStatus, EpisodeEvent, PolicyStatus, RecorderStatus
+from prophrl_interfaces.msg import (
+    ArmStatus,
+    CameraStatus,
+    EpisodeCommand,
+    EpisodeEvent,
+    PolicyStatus,
+    RecorderStatus,
+    TeleopStatus,
+)
 from prophrl_interfaces.srv import LabelEpisode
 from rclpy.action import ActionClient
 from rclpy.executors import SingleThreadedExecutor
@@ -32,6 +40,8 @@ class Graph:
         self._policy = make(PolicyStatus, "policy/status", LATCHED)
         self._recorder = make(RecorderStatus, "recorder/status", LATCHED)
         self._camera = make(CameraStatus, "camera/front/status", LATCHED)
+        self._teleop = make(TeleopStatus, "teleop/status", LATCHED)
+        self._words = make(EpisodeCommand, "episode/command", 10)
         self.node.create_subscription(EpisodeEvent, "episode/event", self.events.append, EVENTS)
         self.node.create_service(Trigger, "arm/home", self._home)
         self.node.create_timer(0.1, self._report)
@@ -57,6 +67,7 @@ class Graph:
         self._arm.publish(ArmStatus(mode=self.arm_mode, reason=self.arm_reason))
         self._recorder.publish(RecorderStatus())
         self._camera.publish(CameraStatus(name="front", streaming=True))
+        self._teleop.publish(TeleopStatus())
         if self.policy_alive:
             self._policy.publish(PolicyStatus(state=PolicyStatus.STATE_IDLE, version="sft@0123"))
 
@@ -76,6 +87,10 @@ class Graph:
     def answer(self, future, timeout_s=20.0):
         self.wait(future.done, timeout_s)
         return future.result()
+
+    def say(self, command, **content):
+        self.wait(lambda: self._words.get_subscription_count() > 0)
+        self._words.publish(EpisodeCommand(command=command, **content))
 
     def start(self, **goal):
         assert self.trials.wait_for_server(timeout_sec=20.0)
@@ -100,9 +115,10 @@ def graph(ros_domain):
     graph.close()
 
 
-def start_session(process):
-    command = [sys.executable, "-m", "prophrl_cell.nodes.session_node", "--ros-args", "-p", "cell_file:=sim"]
-    return process([*command, "-p", "task_file:=grasp_bottle"], name="session")
+def start_session(process, *parameters):
+    command = [sys.executable, "-m", "prophrl_cell.nodes.session_node", "--ros-args"]
+    words = [word for pair in ("cell_file:=sim", "task_file:=grasp_bottle", *parameters) for word in ("-p", pair)]
+    return process([*command, *words], name="session")
 
 
 def test_two_trials_a_success_and_a_fault_with_recovery(graph, process):
@@ -169,3 +185,44 @@ def test_interrupt_in_a_trial_stops_the_episode_first(graph, process):
     assert session.interrupt(timeout=5.0) == 0
     stopped = graph.wait_event(EpisodeEvent.STOPPED, 0)
     assert stopped.outcome == "aborted"
+
+
+def test_a_person_runs_trials_without_a_policy_by_words_on_a_topic(graph, process):
+    graph.policy_alive = False
+    session = start_session(process, "needs_policy:=false", "teleop:=true", "operator:=ada", "seed:=7")
+    graph.arm_mode = ArmStatus.MODE_FREEDRIVE
+    goal = graph.start(task="", trials=1, seed=5, timeout=0.0)
+    graph.wait_event(EpisodeEvent.RESET_REQUESTED, 0)
+    graph.say(EpisodeCommand.START)
+    started = graph.wait_event(EpisodeEvent.STARTED, 0)
+    graph.say(EpisodeCommand.FAILURE, episode_id="another")
+    session.wait_for("got one for another", timeout=5.0)
+    graph.say(EpisodeCommand.DISCARD, episode_id=started.episode_id, reason="bumped")
+    stopped = graph.wait_event(EpisodeEvent.STOPPED, 0)
+    assert (stopped.outcome, stopped.reason, stopped.operator_name) == ("discarded", "bumped", "ada")
+    graph.wait_event(EpisodeEvent.RESET_REQUESTED, 1)
+    graph.say(EpisodeCommand.START)
+    graph.wait_event(EpisodeEvent.STARTED, 1)
+    graph.say(EpisodeCommand.STOP)
+    graph.wait_event(EpisodeEvent.LABEL_REQUESTED, 1)
+    graph.say(EpisodeCommand.SUCCESS, operator_name="eve")
+    stopped = graph.wait_event(EpisodeEvent.STOPPED, 1)
+    assert (stopped.outcome, stopped.operator_name) == ("success", "eve")
+    assert list(graph.answer(goal.get_result_async()).result.outcomes) == ["discarded", "success"]
+
+    graph.events.clear()
+    graph.say(EpisodeCommand.SUCCESS)
+    session.wait_for("episode/command: no session is running", timeout=5.0)
+    graph.say(EpisodeCommand.START)  # begins a session of one trial
+    assert graph.wait_event(EpisodeEvent.RESET_REQUESTED, 0).seed == 7
+    graph.say(EpisodeCommand.STOP)  # before the trial: never mind
+    graph.wait(lambda: graph.events[-1].event == EpisodeEvent.SESSION_ENDED)
+    graph.events.clear()
+    graph.say(EpisodeCommand.START)
+    assert graph.wait_event(EpisodeEvent.RESET_REQUESTED, 0).seed == 8
+    graph.say(EpisodeCommand.START)
+    graph.wait_event(EpisodeEvent.STARTED, 0)
+    graph.say(EpisodeCommand.FAILURE)
+    assert graph.wait_event(EpisodeEvent.STOPPED, 0).outcome == "failure"
+    graph.wait(lambda: graph.events[-1].event == EpisodeEvent.SESSION_ENDED)
+    assert graph.start(task="", trials=1, seed=0, timeout=0.0).accepted

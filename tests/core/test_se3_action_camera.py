@@ -63,3 +63,11 @@ def test_look_at_centres_its_target_and_keeps_up_upright():
     np.testing.assert_allclose(pixels, [319.5, 239.5], atol=1e-9)
     above, _ = camera.project((inside @ [0.5, 0.0, 0.1, 1.0])[:3])
     assert above[1] < 239.5
+
+
+def test_a_cropped_camera_sees_the_same_point_that_many_pixels_further():
+    whole = CameraModel(640, 480, 615.0, 610.0, 319.5, 239.5, (0.1, -0.05, 0.001, 0.002, 0.0))
+    point = np.array([0.1, -0.05, 0.9])
+    part = whole.cropped(80, 20, 480, 400)
+    np.testing.assert_allclose(part.project(point)[0], whole.project(point)[0] - [80, 20])
+    assert (part.width, part.height) == (480, 400)

@@ -5,11 +5,13 @@ from hypothesis import strategies as st
 
 from prophrl_core import ur_kinematics as kin
 
-joints = st.lists(st.floats(-3.1, 3.1), min_size=6, max_size=6).map(np.array)
+# Stretched arms and straight wrists, exact and nearly, are what an inverse gets wrong.
+singular = st.sampled_from([0.0, 1e-9, 1e-8, -1e-7, 1e-6, 1e-5, np.pi - 1e-7])
+joints = st.lists(st.floats(-3.1, 3.1) | singular, min_size=6, max_size=6).map(np.array)
 
 
 @pytest.mark.parametrize("name", sorted(kin.UR_MODELS))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(q=joints)
 def test_inverse_reaches_the_pose_and_contains_the_joints(name, q):
     model = kin.UR_MODELS[name]

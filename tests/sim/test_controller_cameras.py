@@ -1,6 +1,8 @@
 """Frames of the simulated cameras on the frame link, and scenes reset through the control port."""
 
 import os
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -114,4 +116,31 @@ def test_state_in_shared_memory_is_never_torn():
     writer.stall_cameras(5.0)
     assert reader.read()[2] == 5.0
     reader.close()
+    writer.close()
+
+
+_READER = """
+import sys, time
+import numpy as np
+from prophrl_sim.frame_state import FrameState
+state, end, reads = FrameState(int(sys.argv[1])), time.monotonic() + 1.0, 0
+while time.monotonic() < end:
+    snapshot, now, _ = state.read()
+    assert snapshot is None or (len(snapshot) == 300 and np.all(snapshot == now)), (len(snapshot), now)
+    reads += 1
+print(reads)
+"""
+
+
+def test_a_renderer_never_sees_half_a_snapshot():
+    writer = FrameState.create(300)
+    command = [sys.executable, "-c", _READER, str(writer.fd)]
+    with subprocess.Popen(command, pass_fds=[writer.fd], stdout=subprocess.PIPE, text=True) as reader:
+        count = 0
+        while reader.poll() is None:
+            writer.write(np.full(300, float(count)), float(count))
+            count += 1
+            if count % 50 == 0:
+                time.sleep(1e-4)  # a physics loop rests, too
+        assert reader.returncode == 0 and int(reader.stdout.read()) > 1000
     writer.close()

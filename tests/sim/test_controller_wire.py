@@ -28,7 +28,7 @@ out["inverse"] = [a - b for a, b in zip(c.getInverseKinematics(pose, q), q)]
 out["reachable"] = [c.getInverseKinematicsHasSolution(pose), c.getInverseKinematicsHasSolution([5, 0, 0, 0, 0, 0])]
 out["within"] = [c.isJointsWithinSafetyLimits(q), c.isJointsWithinSafetyLimits([7] * 6), c.isPoseWithinSafetyLimits(pose)]
 out["pose_trans"] = c.poseTrans([1, 0, 0, 0, 0, 1.5707963], [0, 1, 0, 0, 0, 0])
-out["steady"] = c.isSteady()
+out["steady"] = wait(c.isSteady, 2)
 def off(a, b): return max(abs(x - y) for x, y in zip(a, b))
 out["moves"] = [c.moveJ(moved, 1.5, 4.0), off(r.getActualQ(), moved)]
 up = [*pose]; up[2] += 0.05

@@ -97,13 +97,13 @@ class Session:
         rclpy.shutdown(context=self.context)
 
 
-def operator(process, ip: str, tmp_path: Path):
+def operator(process, ip: str, tmp_path: Path, *parameters: str):
     cell = yaml.safe_load(Path(find_config("cells", "sim")).read_text())
     cell["robot"]["ip"] = ip
     file = tmp_path / "cell.yaml"
     file.write_text(yaml.safe_dump(cell))
     command = [sys.executable, "-m", "prophrl_sim.nodes.operator_node", "--ros-args", "-p", f"cell_file:={file}"]
-    return process(command, name="operator_node")
+    return process([*command, *(word for pair in parameters for word in ("-p", pair))], name="operator_node")
 
 
 def test_a_trial_from_reset_to_label(process, ros_domain, loopback_ip, tmp_path):
@@ -153,6 +153,26 @@ def test_a_held_arm_is_freed_after_the_trial_and_not_during_it(process, ros_doma
         session.arm(ArmStatus.MODE_PROTECTIVE_STOP)
         session.spin(seconds=3.0)
         assert session.resumed == 1
+    finally:
+        session.close()
+        control.close()
+
+
+def test_beside_a_person_it_lays_out_the_scene_and_nothing_else(process, ros_domain, loopback_ip, tmp_path):
+    control, session = ControlPort(loopback_ip), Session()
+    try:
+        node = operator(process, loopback_ip, tmp_path, "part:=scene")
+        session.say(EpisodeEvent.RESET_REQUESTED, seed=7, trial=0)
+        assert session.spin(lambda: {"cmd": "reset", "seed": 7} in control.asked), node.output()
+        control.success = True
+        session.say(EpisodeEvent.STARTED, episode_id="one", seed=7)
+        session.spin(seconds=1.0)
+        session.say(EpisodeEvent.LABEL_REQUESTED, episode_id="one")
+        session.spin(seconds=1.0)
+        assert session.ready == 0 and session.labels == [] and len(control.asked) == 1
+        session.arm(ArmStatus.MODE_HOLD)
+        session.say(EpisodeEvent.STOPPED, episode_id="one", seed=7, outcome="failure")
+        assert session.spin(lambda: session.resumed == 1), node.output()
     finally:
         session.close()
         control.close()

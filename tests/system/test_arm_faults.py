@@ -20,7 +20,7 @@ def one_line(node):
 
 
 def test_the_arm_rests_reports_and_recovers_from_every_fault_in_one_running_graph(arm_rig):
-    with arm_rig() as rig:
+    with arm_rig(cameras=True) as rig:
         rig.start_arm()
         rig.client.home()
         for scenario in SCENARIOS:

@@ -1,5 +1,6 @@
 """The real recorder_node beside a real camera_node: killed, out of disk, and with a camera that stalls in a trial."""
 
+import math
 import resource
 import signal
 import subprocess
@@ -13,6 +14,8 @@ import pytest
 import rclpy
 import yaml
 from frame_server import FrameServer
+from prophrl_bringup.bench.recorder_rig import RecorderRig
+from prophrl_bringup.bench.recording_kills import run_kills
 from prophrl_core.config_path import find_config
 from prophrl_core.episode import read_meta
 from prophrl_core.episode_reader import read_episode
@@ -123,12 +126,18 @@ def test_an_episode_is_whole_and_nothing_is_lost(rig):
     cell = rig()
     cell.start_episode()
     cell.wait(lambda: cell.recorded(COLOUR) > 60)
+    health = {stream.topic: stream for stream in cell.recorder_status[-1].streams}
+    assert health["/arm/target"].bytes > 1000 and 0.0 < health["/arm/target"].clock_skew < 0.5
+    assert math.isnan(health["/teleop/command"].clock_skew), "nothing came: no skew"
     cell.stop_episode()
     assert cell.recorder.interrupt(timeout=5.0) == 0
     episode = read_episode(cell.episodes / EPISODE)
     assert (episode.meta.outcome, episode.meta.reason, episode.meta.cell) == ("success", "held", "sim")
     assert sum(s.lost for s in episode.meta.streams) == 0
     assert check_targets(episode) > 90
+    (camera,) = episode.meta.calibration.cameras
+    assert (camera.name, camera.width, camera.height, camera.k) == ("front", 320, 240, (300.0, 301.0, 160.5, 119.5))
+    assert camera.distortion == pytest.approx((0.01, -0.02, 0.001, 0.002, 0.0), abs=1e-6)  # float32 on its way
     values = [int(np.median(image)) for _, image in episode.frames("front")]
     assert len(values) > 60 and np.all(np.diff(values) % 256 == 1), "every frame, in order, as it was sent"
     assert episode.topics["/camera/front/status"] >= 1, "state from before the start opens the bag"
@@ -151,6 +160,15 @@ def test_a_killed_recorder_leaves_the_episode_so_far_on_disk(rig):
     check_targets(episode)
     assert episode.series("/arm/target")["openness"][-1] > last_sent - 50, "at most the last second is missing"
     assert len(list(episode.frames("front"))) > 30
+
+
+def test_kills_at_random_moments_cost_nothing_older_than_a_second(ros_domain, tmp_path):
+    """Two cameras in a lighter load, everything numbered; some kills come while the episode is being finished."""
+    with RecorderRig(tmp_path, ros_domain, size=(320, 240)) as rig:
+        accounts = run_kills(rig, kills=4, seed=3, trial_s=1.6)
+    assert sum(one.expected for one in accounts) > 500
+    assert [one.lost for one in accounts] == [{}] * 4
+    assert max(one.reach_s for one in accounts) < 1.0
 
 
 def test_a_full_disk_ends_the_recording_cleanly_and_says_so(rig):
