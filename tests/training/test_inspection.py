@@ -18,7 +18,7 @@ from prophrl_training.datasets.convert import ConversionRequest, convert
 from prophrl_training.inspection import media
 from prophrl_training.inspection.film import watch
 from prophrl_training.inspection.findings import clock_faults, compare, inspect
-from prophrl_training.inspection.own_episodes import load
+from prophrl_training.inspection.own_episodes import load, step_period
 from prophrl_training.inspection.recording import Stream
 from prophrl_training.inspection.summary import refusals
 from written_episode import Story, write_episode
@@ -183,3 +183,12 @@ def test_a_gap_is_no_clock_fault():
     t[50:] += 3.0
     assert clock_faults(Stream("camera", t, t + 0.01)) == []
     assert clock_faults(Stream("camera", t, np.arange(100) * 0.02)) != []
+
+
+def test_presses_cut_short_do_not_change_the_rate():
+    steps = [(0, 0.1), (0, 0.2), (0, 0.3), (0, 0.34), *((i, 0.3 + 0.05 * i) for i in range(2, 9))]
+    sequence, ends = np.array(steps).T
+    assert step_period(ends, sequence) == pytest.approx(0.1)
+    assert step_period(ends[4:], sequence[4:]) == pytest.approx(0.05)
+    with pytest.raises(UserError, match="too few"):
+        step_period(ends[:1], sequence[:1])

@@ -94,6 +94,20 @@ def _integrated(
     return poses
 
 
+def step_period(step_t: np.ndarray, sequence: np.ndarray) -> float:
+    """The usual time (s) between executed steps that end at ``step_t`` (S,); UserError when there are too few.
+
+    The last step of a chunk or of a press of the deadman is as short as its end came early: the others tell, where
+    there are any.
+    """
+    steps, together = np.diff(step_t), np.diff(sequence) == 0
+    for telling in (together & np.append(together[1:], False), together, np.ones(len(steps), bool)):
+        told = steps[telling]
+        if len(told):
+            return float(told[np.abs(told - np.median(told)) <= 0.5 * np.median(told)].mean())
+    raise UserError(f"{len(step_t)} executed steps: too few to be an episode")
+
+
 def _motion(episode: Episode, start: float) -> tuple[Motion, dict[str, float], float]:
     has_gripper = bool(episode.topics.get(f"/{GRIPPER}"))
     series = episode.several_series([*NEEDED, GRIPPER] if has_gripper else NEEDED)
@@ -102,11 +116,7 @@ def _motion(episode: Episode, start: float) -> tuple[Motion, dict[str, float], f
     bad = ~np.isfinite(actions).all(axis=1)
     if bad.any():
         raise UserError(f"executed action {int(np.argmax(bad))} is not finite")
-    steps = np.diff(step_t)
-    usual = steps[np.abs(steps - np.median(steps)) < 0.5 * np.median(steps)] if len(steps) else steps
-    if not len(usual):
-        raise UserError(f"{len(step_t)} executed steps: too few to be an episode")
-    period = float(usual.mean())
+    period = step_period(step_t, executed["sequence"])
     integrated = _integrated(actions, step_t, period, target["t"] - start, _poses(target, "tcp"))
     shares = {
         CONTROL.get(int(s), str(s)): float((executed["source"] == s).mean()) for s in np.unique(executed["source"])
