@@ -26,9 +26,9 @@ NAN = math.nan
 class Drive:
     """A motion with its path of joints (N, 6) and the limits met."""
 
-    def __init__(self):
-        self.t, self.motion = 50.0, Motion(ENVELOPE, HOME, 1.0, DT, 50.0)
-        self.start, self.path, self.met = self.motion.T.copy(), [HOME, HOME], []
+    def __init__(self, q=HOME):
+        self.t, self.motion = 50.0, Motion(ENVELOPE, q, 1.0, DT, 50.0)
+        self.start, self.path, self.met = self.motion.T.copy(), [q, q], []
 
     def run(self, seconds, twist=None, frame=BASE, openness=NAN):
         for _ in range(max(1, round(seconds / DT))):
@@ -198,3 +198,47 @@ def test_control_steps_of_a_jog_come_at_the_action_rate_with_what_was_asked_besi
     assert np.allclose(np.diff([s.end for s in steps[:-1]]), 0.1, atol=DT)
     asked = np.array([s.proposed[:3] for s in steps]).sum(axis=0)
     assert np.allclose(asked, (0, -0.1, 0), atol=1e-6) and not any(s.clamped for s in steps)
+
+
+def outside_by(place=(0.0, 0.0, 0.0), turn=(0.0, 0.0, 0.0)):
+    """Joints (6,) with the tool beyond the top wall by ``place`` (m), turned by a rotation vector (rad)."""
+    T = ENVELOPE.tcp(HOME)
+    T[2, 3] = ENVELOPE.box[1, 2]
+    T = se3.transform(se3.rotvec_to_matrix(np.array(turn)) @ T[:3, :3], T[:3, 3] + place)
+    q = HOME
+    for part in np.linspace(0.0, 1.0, 60)[1:]:
+        step = se3.transform(
+            se3.rotvec_to_matrix(np.array(turn) * part) @ ENVELOPE.tcp(HOME)[:3, :3],
+            (1 - part) * ENVELOPE.tcp(HOME)[:3, 3] + part * T[:3, 3],
+        )
+        q = ENVELOPE.joints(step, q)
+    return q
+
+
+@pytest.mark.parametrize("twist", [(0, 0, 0, 0, 0, 0), (0, 0, 0.02, 0, 0, 0), (0, 0, 0.5, 0.3, 0, 0)])
+def test_outside_the_box_nothing_moves_that_was_not_asked_to(twist):
+    drive = Drive(outside_by(place=(0.0, 0.0, 0.05))).run(1.0, twist)
+    assert ENVELOPE.beyond(drive.start)[0] == pytest.approx(0.05, abs=1e-6)
+    assert np.allclose(drive.motion.T[:3, 3], drive.start[:3, 3], atol=1e-6)
+
+
+def test_from_outside_it_comes_back_at_the_speed_that_was_asked_for_and_stays_in():
+    drive = Drive(outside_by(place=(0.0, 0.0, 0.03)))
+    heights = [drive.start[2, 3]]
+    for _ in range(250):
+        heights.append(drive.run(DT, (0, 0, -0.02, 0, 0, 0)).motion.T[2, 3])
+    change = np.diff(heights) / DT
+    assert change.min() >= -0.0201 and change.max() <= 1e-9 and ENVELOPE.beyond(drive.motion.T)[0] < 0.0
+    drive.run(2.0, (0, 0, 0.1, 0, 0, 0))
+    assert ENVELOPE.beyond(drive.motion.T)[0] < 1e-6
+
+
+def test_tilted_too_far_it_turns_only_as_asked():
+    drive = Drive(outside_by(turn=(ENVELOPE.spec.max_tilt + 0.2, 0.0, 0.0)))
+    tilt = ENVELOPE.beyond(drive.start)[1]
+    assert tilt == pytest.approx(0.2, abs=1e-3)
+    for rate in (0.0, 0.3):
+        drive.run(0.5, (0, 0, 0, rate, 0, 0))
+        assert ENVELOPE.beyond(drive.motion.T)[1] == pytest.approx(tilt, abs=1e-3)
+    drive.run(1.0, (0, 0, 0, -0.1, 0, 0))
+    assert ENVELOPE.beyond(drive.motion.T)[1] == pytest.approx(tilt - 0.1, abs=0.02)

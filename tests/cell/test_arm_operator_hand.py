@@ -22,7 +22,7 @@ class Link:
     """What the controller was asked for."""
 
     def __init__(self, bench):
-        self._bench, self.asked, self.takes = bench, [], True
+        self._bench, self.asked, self.takes, self.ends = bench, [], True, True
 
     def read(self):
         return self._bench
@@ -33,7 +33,7 @@ class Link:
 
     def unfree(self):
         self.asked.append("unfree")
-        return True
+        return self.ends
 
 
 class Bench:
@@ -149,3 +149,15 @@ def test_a_controller_that_refuses_freedrive_is_reported_once(bench):
     bench.link.takes = False
     bench.cycles(50, freedrive=True)
     assert bench.events() == [(EventKind.REFUSED, "freedrive")] and bench.motion.resting and not bench.hand.freed
+
+
+def test_a_controller_that_does_not_end_freedrive_gets_neither_commands_nor_a_second_try(bench):
+    bench.link.ends = False
+    bench.cycles(10, freedrive=True).cycles(3, deadman=False)
+    assert bench.hand.freed and bench.motion.doing is not Doing.GUIDED
+    bench.cycles(3, deadman=False).cycles(20, twist=(0, 0.1, 0, 0, 0, 0))
+    assert bench.motion.resting and bench.hand.freed and bench.link.asked == ["free", "unfree"]
+    assert bench.events() == [(EventKind.STOPPED, "freedrive")]
+    bench.hand.restarted()
+    bench.cycles(2, deadman=False).cycles(3, twist=(0, 0.1, 0, 0, 0, 0))
+    assert bench.motion.doing is Doing.JOGGING

@@ -5,9 +5,12 @@ import signal
 import sys
 import time
 
+import numpy as np
 import pytest
+from prophrl_bringup.bench.arm_client import sway
 from prophrl_bringup.bench.arm_rig import write_cell
 from prophrl_bringup.bench.faults import SCENARIOS, recover, run_scenario
+from prophrl_cell.arm.dashboard import Dashboard
 from prophrl_interfaces.msg import ArmStatus
 
 
@@ -70,6 +73,37 @@ def test_resume_and_home_are_refused_while_stopped(arm_rig):
         assert not client.call("arm/home").success
         client.call("arm/resume")
         client.until_mode(ArmStatus.MODE_READY)
+
+
+def test_a_resume_waits_for_rest_and_a_hold_is_taken_while_the_program_starts_again(arm_rig):
+    with arm_rig() as rig:
+        rig.start_arm()
+        client = rig.client
+        client.home()
+        client.start_episode()
+        client.execute(sway(speed=0.3))
+        client.spin(0.5)
+        client.targets.clear()
+        for service in ("arm/hold", "arm/resume"):
+            assert client.call(service).success
+        client.until_mode(ArmStatus.MODE_READY)
+        client.spin(0.5)
+        t = np.array([m.header.stamp.sec + m.header.stamp.nanosec * 1e-9 for m in client.targets])
+        y = np.array([m.tcp.position.y for m in client.targets])
+        speed = np.diff(y) / np.diff(t)
+        way = np.sign(speed[np.argmax(np.abs(speed))]) * speed
+        assert way.max() < 0.35 and way[way > 1e-3].size and np.diff(way).max() < 0.05, "no jump on the way to rest"
+        assert way.min() > -0.1, "no jump back to where the arm was"
+
+        with Dashboard(rig.ip) as pendant:
+            pendant.ask("stop")
+        client.until_mode(ArmStatus.MODE_HOLD)
+        for service in ("arm/resume", "arm/hold"):
+            answer = client.call(service)
+            assert answer.success, answer.message
+        client.until(lambda: "by the operator" in client.status.reason, "the hold")
+        client.spin(0.5)
+        assert client.status.mode == ArmStatus.MODE_HOLD
 
 
 @pytest.mark.parametrize(

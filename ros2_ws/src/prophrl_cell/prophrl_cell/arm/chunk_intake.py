@@ -41,6 +41,9 @@ class ChunkIntake:
             return Clamp("mode", mode, Mode.READY, "", f"the arm is in {mode.name}, {self._motion.doing.value}")
         if not current or episode_id != current:
             return Clamp("episode", 0.0, 0.0, "", f"a chunk of episode {episode_id!r} in {current!r}")
+        outside = self._envelope.check_start(self._motion.T)
+        if outside is not None:
+            return outside
         steps, age = int(record["steps"]), now - float(record["observation_time"])
         return self._envelope.check_chunk(
             record["actions"][:steps].astype(float), steps, int(record["dims"]), float(record["step_period"]),

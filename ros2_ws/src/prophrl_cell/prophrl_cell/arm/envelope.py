@@ -13,7 +13,7 @@ from prophrl_core.cell import CellSpec
 from prophrl_core.errors import UserError
 from prophrl_core.ur_kinematics import forward, nearest_inverse
 
-from prophrl_cell.arm.limiter import CartesianBounds, CartesianLimiter, Clamp, JointLimiter, into_cone
+from prophrl_cell.arm.limiter import CartesianBounds, CartesianLimiter, Clamp, JointLimiter, tilt_of
 
 CLAMPED_LIMITS = (
     "workspace", "tilt", "tcp_speed", "tcp_acceleration", "tcp_turn", "tcp_turn_acceleration",
@@ -22,6 +22,7 @@ CLAMPED_LIMITS = (
 STOPPING_LIMITS = ("contact_force", "reach", "following_error", "joint_limit")
 _FUTURE = 0.05  # s an observation may seem to come from ahead of now, clocks being read twice
 _FOLLOWING_ERROR = 0.35  # rad between a commanded and a measured joint
+_OUTSIDE, _TILTED = 1e-3, 1e-2  # m, rad outside that count as inside
 _BRANCH_JUMP = 0.3  # rad between neighbouring inverse solutions that is a change of configuration
 
 
@@ -113,7 +114,16 @@ class Envelope:
     def beyond(self, T: np.ndarray) -> tuple[float, float]:
         """How far a TCP pose (4, 4) is outside the workspace (m) and tilted too much (rad); negative: inside."""
         outside = float(np.max(np.maximum(self.box[0] - T[:3, 3], T[:3, 3] - self.box[1])))
-        return outside, into_cone(T[:3, :3], math.pi)[1] - self.spec.max_tilt
+        return outside, tilt_of(T[:3, :3]) - self.spec.max_tilt
+
+    def check_start(self, T: np.ndarray) -> Clamp | None:
+        """The reason not to let a chunk begin at a TCP pose (4, 4): it is outside, where only a person brings it back."""
+        outside, tilt = self.beyond(T)
+        if outside > _OUTSIDE:
+            return Clamp("workspace", outside, 0.0, "m", "the tool is outside the workspace; jog it back or send it home")
+        if tilt > _TILTED:
+            return Clamp("tilt", tilt, 0.0, "rad", "the tool is tilted too far; jog it back or send it home")
+        return None
 
     def check_path(self, path_NQ: np.ndarray) -> Clamp | None:
         """The reason not to take a joint path (N, 6): it leaves the box, the cone or the joint limits.
@@ -126,10 +136,10 @@ class Envelope:
             outside_N.append(outside)
             tilt_N.append(tilt + self.spec.max_tilt)
         worst, allowed = max(outside_N), max(0.0, outside_N[0])
-        if worst > allowed + 1e-3:
+        if worst > allowed + _OUTSIDE:
             return Clamp("workspace", worst, allowed, "m", "the way leaves the workspace; move the arm by hand")
         worst, allowed = max(tilt_N), max(self.spec.max_tilt, tilt_N[0])
-        if worst > allowed + 1e-2:
+        if worst > allowed + _TILTED:
             return Clamp("tilt", worst, allowed, "rad", "the way tilts the tool too far; move the arm by hand")
         beyond = float(np.max(np.maximum(self.joint_low - path_NQ, path_NQ - self.joint_high)))
         if beyond > 0.0:

@@ -40,8 +40,9 @@ class CartesianBounds:
 class CartesianLimiter:
     """Follows target poses with a commanded pose ``T`` that keeps to ``bounds``.
 
-    The box holds for every output, given that the start is inside; the norm of the change of velocity per
-    second stays within ``acceleration``.
+    The box holds for every output, given that the start is inside; from a start outside, no output is further out
+    than the one before, and nothing moves that was not asked to. The norm of the change of velocity per second
+    stays within ``acceleration``.
     """
 
     def __init__(self, bounds: CartesianBounds, T: np.ndarray):
@@ -102,25 +103,34 @@ class CartesianLimiter:
         self._v = self._brake_for_walls(v, dt)
         out = np.eye(4)
         out[:3, 3] = self.T[:3, 3] + self._v * dt
-        out[:3, :3], _ = into_cone(R_target if exact else se3.rotvec_to_matrix(w * dt) @ R, b.max_tilt)
+        out[:3, :3], _ = into_cone(R_target if exact else se3.rotvec_to_matrix(w * dt) @ R, self._max_tilt())
         self._w = w if exact else small_rotvec(out[:3, :3] @ R.T) / dt
         self._before, self.T, self._target = self.T, out, target
         return out, clamps
 
     def _into_box_and_cone(self, T: np.ndarray, clamps: list[Clamp]) -> np.ndarray:
-        low, high = self._bounds.box
+        (low, high), max_tilt = self._box(), self._max_tilt()
         out = np.array(T, dtype=float)
         out[:3, 3] = np.minimum(np.maximum(out[:3, 3], low), high)
         outside = float(np.max(np.abs(out[:3, 3] - T[:3, 3])))
         if outside > _EXACT:
             clamps.append(Clamp("workspace", outside, 0.0, "m"))
-        out[:3, :3], tilt = into_cone(out[:3, :3], self._bounds.max_tilt)
-        if tilt > self._bounds.max_tilt + 1e-6:
-            clamps.append(Clamp("tilt", tilt, self._bounds.max_tilt, "rad"))
+        out[:3, :3], tilt = into_cone(out[:3, :3], max_tilt)
+        if tilt > max_tilt + 1e-6:
+            clamps.append(Clamp("tilt", tilt, max_tilt, "rad"))
         return out
 
-    def _brake_for_walls(self, v: np.ndarray, dt: float) -> np.ndarray:
+    def _box(self) -> tuple[np.ndarray, np.ndarray]:
+        """The box (lowest, highest), widened to where the output is now."""
         low, high = self._bounds.box
+        return np.minimum(low, self.T[:3, 3]), np.maximum(high, self.T[:3, 3])
+
+    def _max_tilt(self) -> float:
+        """The largest tilt (rad), or the output's own where that is more."""
+        return max(self._bounds.max_tilt, tilt_of(self.T[:3, :3]))
+
+    def _brake_for_walls(self, v: np.ndarray, dt: float) -> np.ndarray:
+        low, high = self._box()
         p, a = self.T[:3, 3], 0.4 * self._bounds.acceleration
         down, up = np.maximum(p - low, 0.0), np.maximum(high - p, 0.0)
         return np.minimum(np.maximum(v, -stopping_speed(down, a, dt)), stopping_speed(up, a, dt))
@@ -201,6 +211,11 @@ class JointLimiter:
 def _worst(limit: str, ratio: np.ndarray, bound: np.ndarray, unit: str) -> Clamp:
     joint = int(np.argmax(ratio))
     return Clamp(limit, float(ratio[joint] * bound[joint]), float(bound[joint]), unit, f"joint {joint + 1}")
+
+
+def tilt_of(R: np.ndarray) -> float:
+    """Angle (rad) between the z axis of ``R`` (3, 3) and straight down."""
+    return math.atan2(math.hypot(R[0, 2], R[1, 2]), -R[2, 2])
 
 
 def into_cone(R: np.ndarray, max_tilt: float) -> tuple[np.ndarray, float]:

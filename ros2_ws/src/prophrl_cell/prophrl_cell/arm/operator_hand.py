@@ -19,7 +19,10 @@ _FURTHER = 1e-3  # m and rad by which a hand-guided arm may get further outside 
 
 
 class OperatorHand:
-    """``events`` collects what was not obeyed until the process takes it; ``freed``: the link is in freedrive."""
+    """``events`` collects what was not obeyed until the process takes it; ``freed``: the link is in freedrive.
+
+    While it is freed and the motion is not guided by hand, nothing may tell the controller's watchdog to stay calm.
+    """
 
     def __init__(self, commands: Seqlock, motion: Motion, envelope: Envelope, link: RobotLink):
         self._commands, self._motion, self._envelope, self._link = commands, motion, envelope, link
@@ -28,7 +31,7 @@ class OperatorHand:
         self._jog = Jog(np.zeros(6), jog.BASE, math.nan, 0.0)
         self._by_hand = False
         self._outside = (0.0, 0.0)
-        self.freed = False
+        self.freed = self._stuck = False
         self.events: list[tuple[EventKind, Clamp]] = []
 
     @property
@@ -54,6 +57,10 @@ class OperatorHand:
             self._arbiter.give_back(now)
         return True
 
+    def restarted(self) -> None:
+        """The control program was started again, which ends freedrive."""
+        self.freed = self._stuck = False
+
     def act(self, allowed: bool, live: bool, q: np.ndarray, now: float) -> None:
         """Once per cycle, before ``Motion.step``; ``q`` (6,) are the measured joints.
 
@@ -63,10 +70,10 @@ class OperatorHand:
         self._listen()
         if self._arbiter.decide(now, allowed, self._motion.resting):
             self._refuse(Clamp("mode", 0.0, 0.0, "", "the arm may not move; resume first, then press again"))
-        held = self._arbiter.held(now) and allowed and live
+        held = self._arbiter.held(now) and allowed and live and not self._stuck
         if self._motion.doing is Doing.GUIDED:
             self._guide(held and self._by_hand, live, q, now)
-        elif self.freed and live:
+        elif self.freed and live and not self._stuck:
             self._motion.rest_at(self._unfree(), now)
         elif held and self._by_hand:
             self._begin_guiding(q, now)
@@ -101,7 +108,7 @@ class OperatorHand:
             self._motion.brake()
             return
         if not self._link.free():
-            self._link.unfree()
+            self._unfree()
             self._arbiter.deny()
             self._refuse(Clamp("freedrive", 0.0, 0.0, "", "the controller does not go into freedrive"))
             return
@@ -126,6 +133,7 @@ class OperatorHand:
 
     def _unfree(self) -> np.ndarray:
         """End freedrive; the joints (6,) measured afterwards, for the arm goes on while the controller changes over."""
-        self._link.unfree()
-        self.freed = False
+        self.freed = self._stuck = not self._link.unfree()
+        if self._stuck:
+            self.events.append((EventKind.STOPPED, Clamp("freedrive", 0.0, 0.0, "", "the controller does not end it")))
         return np.array(self._link.read().q)

@@ -27,6 +27,7 @@ from prophrl_cell.arm.reports import Reports
 from prophrl_cell.arm.robot_link import RobotLink
 from prophrl_cell.arm.shared_state import ArmMemory, Command, Control, EventKind, Exit, Mode
 
+_STILL = 0.02  # rad/s that every measured joint is below when the arm rests
 _START_LIMIT, _CYCLE_LIMIT, _LEAVE_LIMIT = 25.0, 2.0, 2.0  # s that the client library may hang
 _MODE_OF_HEALTH = {
     Health.EMERGENCY_STOP: Mode.EMERGENCY_STOP,
@@ -55,7 +56,7 @@ class RtdeProcess:
         self._reports = Reports(memory, cell.robot.servo_rate)
         self._envelope = Envelope(cell, task.action)
         self._episode_id = ""
-        self._home_pending = self._stopping = self._pressed = False
+        self._home_pending = self._resume_pending = self._stopping = self._pressed = False
         self._parent = os.getppid()
 
     def connect(self) -> None:
@@ -134,6 +135,7 @@ class RtdeProcess:
                 self._take_home(now)
             elif kind is Command.HOLD:
                 self._motion.brake()
+                self._resume_pending = False
                 self._held = "held by the operator; resume to continue"
             elif kind is Command.RESUME:
                 self._resume(now)
@@ -148,6 +150,7 @@ class RtdeProcess:
                     self._motion.brake()
             elif kind is Command.SHUTDOWN:
                 self._stopping = True
+        self._continue_when_still(now)
         if self._held or self._hand.control is Control.TELEOP:
             self._home_pending = False
         if self._home_pending and self._motion.resting:
@@ -177,19 +180,28 @@ class RtdeProcess:
             self._health.sent(True, time.monotonic())  # no command goes out while the controller changes over
 
     def _resume(self, now: float) -> None:
-        if self._health.now.needs_person:
+        if self._health.now.needs_person or self._health.now is Health.STALLED:
             self._reports.log(f"resume refused: {self._health.reason}", now)
             return
         if self._health.now is Health.PROGRAM_STOPPED and not self._restart_program():
             return
-        self._motion.rest_at(np.array(self._reading.q), now)
-        self._held = ""
+        self._resume_pending = True
+
+    def _continue_when_still(self, now: float) -> None:
+        """Carry out the word to resume from where the arm is, once it rests there and the reading is a new one."""
+        still = self._motion.resting and max(abs(v) for v in self._reading.qd) < _STILL
+        if self._health.now is not Health.GOOD:
+            self._resume_pending = False
+        elif self._resume_pending and still:
+            self._resume_pending = False
+            self._motion.rest_at(np.array(self._reading.q), now)
+            self._held = ""
 
     def _restart_program(self) -> bool:
         die_after(_START_LIMIT)
         self._reports.starting("starting the control program again")
         done = self._link.restart_program()
-        self._hand.freed = False
+        self._hand.restarted()
         now = time.monotonic()
         self._health.restart(now)
         self._reading = self._link.read()
@@ -223,8 +235,8 @@ class RtdeProcess:
         )  # fmt: skip
 
     def _send(self) -> bool:
-        if self._hand.freed:
-            return self._link.keep_alive()
+        if self._hand.freed:  # let go of and not to be had back: its watchdog stops the arm
+            return self._motion.doing is Doing.GUIDED and self._link.keep_alive()
         return self._link.servo(self._motion.q.tolist(), self._hand.control is Control.TELEOP)
 
     def _mode(self) -> Mode:

@@ -45,7 +45,6 @@ _STATE_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durabil
 _EVENT_QOS = QoSProfile(depth=20, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 _COMMAND_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 _LOG_QOS = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
-_STOPPED = (Mode.DISCONNECTED, Mode.STARTING, Mode.PROTECTIVE_STOP, Mode.EMERGENCY_STOP, Mode.FAULT)
 
 
 class ArmNode(ProcessNode):
@@ -216,8 +215,7 @@ class ArmNode(ProcessNode):
         )
 
     def _on_hold(self, _request, response: Trigger.Response) -> Trigger.Response:
-        anything = tuple(m for m in Mode if m not in _STOPPED)
-        return self._command(response, Command.HOLD, anything, "holding; arm/resume continues")
+        return self._command(response, Command.HOLD, tuple(Mode), "holding; arm/resume continues")
 
     def _on_resume(self, _request, response: Trigger.Response) -> Trigger.Response:
         return self._command(response, Command.RESUME, (Mode.HOLD,), "resuming; watch arm/status")
