@@ -6,6 +6,7 @@ import time
 import numpy as np
 import rclpy
 from prophrl_core.errors import UserError
+from prophrl_core.nodes.qos import EVENTS, LATEST
 from prophrl_core.task import load_task
 from prophrl_interfaces.msg import (
     ActionChunk,
@@ -18,18 +19,17 @@ from prophrl_interfaces.msg import (
     TeleopCommand,
 )  # fmt: skip
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 
 EPISODE = "20260101-000000-grasp_bottle-001"
-LATCHED = DurabilityPolicy.TRANSIENT_LOCAL
 SERVICES = ("arm/home", "arm/hold", "arm/resume", "arm/unlock")
 LIMIT_S = 30.0
 
 
-def _reliable(depth: int, **more) -> QoSProfile:
-    return QoSProfile(depth=depth, reliability=ReliabilityPolicy.RELIABLE, **more)
+def _reliable(depth: int) -> QoSProfile:
+    return QoSProfile(depth=depth, reliability=ReliabilityPolicy.RELIABLE)
 
 
 def sway(steps: int = 20, speed: float = 0.12, openness: float = 1.0, direction=(0.0, 1.0, 0.0)) -> np.ndarray:
@@ -55,7 +55,7 @@ class ArmClient:
         self.statuses: list[tuple[int, str]] = []
         self.joints, self.targets, self.events, self.executed, self.gripper = [], [], [], [], []
         subscribe = self.node.create_subscription
-        subscribe(ArmStatus, "arm/status", self._on_status, _reliable(1, durability=LATCHED))
+        subscribe(ArmStatus, "arm/status", self._on_status, LATEST)
         subscribe(JointState, "joint_states", self.joints.append, qos_profile_sensor_data)
         subscribe(ArmTarget, "arm/target", self.targets.append, qos_profile_sensor_data)
         subscribe(EnvelopeEvent, "arm/envelope_event", self.events.append, _reliable(100))
@@ -63,7 +63,7 @@ class ArmClient:
         subscribe(GripperCommand, "gripper/command", self.gripper.append, _reliable(100))
         self._chunks = self.node.create_publisher(ActionChunk, "arm/chunk", _reliable(1))
         self._teleop = self.node.create_publisher(TeleopCommand, "teleop/command", _reliable(1))
-        self._episodes = self.node.create_publisher(EpisodeEvent, "episode/event", _reliable(20, durability=LATCHED))
+        self._episodes = self.node.create_publisher(EpisodeEvent, "episode/event", EVENTS)
         self._services = {name: self.node.create_client(Trigger, name) for name in SERVICES}
         self.sequence = 0
 

@@ -12,9 +12,10 @@ import rclpy
 import yaml
 from prophrl_core.config_path import find_config
 from prophrl_core.errors import UserError
+from prophrl_core.nodes.qos import EVENTS
+from prophrl_core.stamps import nanoseconds_of
 from prophrl_interfaces.msg import EpisodeEvent, RecorderStatus
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from prophrl_bringup import environment
 from prophrl_bringup.bench.arm_rig import Program
@@ -54,10 +55,9 @@ class RecorderRig:
         self._node = rclpy.create_node("session", context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
-        latched = QoSProfile(depth=20, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self._events = self._node.create_publisher(EpisodeEvent, "episode/event", latched)
+        self._events = self._node.create_publisher(EpisodeEvent, "episode/event", EVENTS)
         self.status: RecorderStatus | None = None
-        self._node.create_subscription(RecorderStatus, "recorder/status", self._heard, latched)
+        self._node.create_subscription(RecorderStatus, "recorder/status", self._heard, EVENTS)
         width, height = map(str, self._size)
         for part in PARTS:
             words = ("--cell", self.cell_file, "--part", part, "--width", width, "--height", height)
@@ -101,7 +101,7 @@ class RecorderRig:
 
     def _heard_since(self, launched_ns: int) -> bool:
         stamp = self.status.header.stamp if self.status is not None else None
-        return stamp is not None and stamp.sec * 1_000_000_000 + stamp.nanosec > launched_ns
+        return stamp is not None and nanoseconds_of(stamp) > launched_ns
 
     def _hears_all(self) -> bool:
         expected = len(RATES) + 2 * len(CAMERAS)  # a camera's picture and camera_info

@@ -15,6 +15,7 @@ from prophrl_core.camera import CameraModel
 from prophrl_core.cell import CellSpec, load_cell
 from prophrl_core.config_path import find_config
 from prophrl_core.errors import UserError
+from prophrl_core.stamps import seconds_of
 from prophrl_core.task import load_task
 from prophrl_core.ur_kinematics import forward
 from prophrl_interfaces.msg import ArmStatus
@@ -30,10 +31,6 @@ EPISODE = "00000000-000000-calibration"
 _REST_S = 0.25  # before and after a picture
 _LIMIT_S = 20.0
 _TASK = "grasp_bottle"  # whose actions move the arm; nothing else of it is used
-
-
-def seconds_of(stamp) -> float:
-    return stamp.sec + 1e-9 * stamp.nanosec
 
 
 class Station:

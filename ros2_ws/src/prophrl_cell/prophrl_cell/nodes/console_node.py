@@ -20,6 +20,7 @@ from geometry_msgs.msg import PoseStamped
 from prophrl_core.cell import load_cell
 from prophrl_core.errors import UserError
 from prophrl_core.nodes.lifecycle_process import ProcessNode
+from prophrl_core.nodes.qos import EVENTS, LATEST
 from prophrl_core.stop_signal import StopSignal
 from prophrl_core.task import load_task
 from prophrl_interfaces.action import RunTrials
@@ -37,7 +38,7 @@ from prophrl_interfaces.msg import (
 from prophrl_interfaces.srv import LabelEpisode, LoadPolicy
 from rclpy.action import ActionClient
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
@@ -55,8 +56,6 @@ from prophrl_cell.nodes.polled_group import Polled
 
 SPIN_TIMEOUT_S = 0.1
 TRIGGERS = ("arm/hold", "arm/resume", "arm/unlock", "arm/home", "session/scene_ready")
-_LATEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-_EVENTS = QoSProfile(depth=20, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 _LOG = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
 _NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 _COMMANDS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
@@ -99,17 +98,17 @@ class ConsoleNode(ProcessNode):
         state = self.state
         subscribe = self.create_subscription
         subscriptions = [
-            subscribe(ArmStatus, "arm/status", lambda m: setattr(state, "arm", convert.arm(m)), _LATEST),
+            subscribe(ArmStatus, "arm/status", lambda m: setattr(state, "arm", convert.arm(m)), LATEST),
             subscribe(GripperState, "gripper/state", lambda m: setattr(state, "gripper", convert.gripper(m)), _NEWEST),
-            subscribe(PolicyStatus, "policy/status", lambda m: state.policy_heard(convert.policy(m)), _LATEST),
-            subscribe(RecorderStatus, "recorder/status", self._recorder_heard, _LATEST),
-            subscribe(TeleopStatus, "teleop/status", lambda m: setattr(state, "teleop", convert.teleop(m)), _LATEST),
+            subscribe(PolicyStatus, "policy/status", lambda m: state.policy_heard(convert.policy(m)), LATEST),
+            subscribe(RecorderStatus, "recorder/status", self._recorder_heard, LATEST),
+            subscribe(TeleopStatus, "teleop/status", lambda m: setattr(state, "teleop", convert.teleop(m)), LATEST),
             subscribe(EnvelopeEvent, "arm/envelope_event", lambda m: state.envelope_event(convert.envelope(m)), _LOG),
-            subscribe(EpisodeEvent, "episode/event", lambda m: self.session.heard(convert.episode(m)), _EVENTS),
+            subscribe(EpisodeEvent, "episode/event", lambda m: self.session.heard(convert.episode(m)), EVENTS),
         ]
         for camera in self._cell.cameras:
             topic = f"camera/{camera.name}"
-            subscriptions.append(subscribe(CameraStatus, f"{topic}/status", self._camera_heard, _LATEST))
+            subscriptions.append(subscribe(CameraStatus, f"{topic}/status", self._camera_heard, LATEST))
             self._pictures[camera.name] = self._polled(Image, f"{topic}/color/image_raw", raw=True)
         self._tcp_pose = self._polled(PoseStamped, "arm/tcp_pose")
         subscriptions += [*self._pictures.values(), self._tcp_pose]
