@@ -7,7 +7,6 @@ The executor spins in a thread, the web server has the main thread, the jog is p
 when the server stalls, heartbeats stop coming and the jog ends by itself.
 """
 
-import contextlib
 import os
 import sys
 import threading
@@ -52,7 +51,7 @@ from prophrl_cell.console.session_view import SessionView
 from prophrl_cell.console.views import CellState
 from prophrl_cell.nodes import console_messages as convert
 from prophrl_cell.nodes.console_jog import JogPublisher
-from prophrl_cell.nodes.polled_group import Polled
+from prophrl_cell.nodes.polled_group import subscribe_polled, take
 
 SPIN_TIMEOUT_S = 0.1
 TRIGGERS = ("arm/hold", "arm/resume", "arm/unlock", "arm/home", "session/scene_ready")
@@ -109,8 +108,10 @@ class ConsoleNode(ProcessNode):
         for camera in self._cell.cameras:
             topic = f"camera/{camera.name}"
             subscriptions.append(subscribe(CameraStatus, f"{topic}/status", self._camera_heard, LATEST))
-            self._pictures[camera.name] = self._polled(Image, f"{topic}/color/image_raw", raw=True)
-        self._tcp_pose = self._polled(PoseStamped, "arm/tcp_pose")
+            self._pictures[camera.name] = subscribe_polled(
+                self, Image, f"{topic}/color/image_raw", _NEWEST, raw=True
+            )
+        self._tcp_pose = subscribe_polled(self, PoseStamped, "arm/tcp_pose", _NEWEST)
         subscriptions += [*self._pictures.values(), self._tcp_pose]
         self._triggers = {name: self.create_client(Trigger, name) for name in TRIGGERS}
         self._label = self.create_client(LabelEpisode, "episode/label")
@@ -172,20 +173,16 @@ class ConsoleNode(ProcessNode):
         return self._call(self._cancel, CancelGoal.Request(), "the session ends")
 
     def take_picture(self, camera: str) -> bytes | None:
-        return _take(self._pictures.get(camera))
+        return take(self._pictures.get(camera))
 
     def tcp_position(self) -> tuple[float, float, float] | None:
-        pose = _take(self._tcp_pose)
+        pose = take(self._tcp_pose)
         if pose is not None:
             position = pose.pose.position
             self._tcp = (position.x, position.y, position.z)
         return self._tcp
 
     # --- inside ------------------------------------------------------------------------------------------------------
-
-    def _polled(self, message_class, topic: str, raw: bool = False):
-        """A subscription that only keeps the newest message until somebody takes it."""
-        return self.create_subscription(message_class, topic, _never, _NEWEST, callback_group=Polled(), raw=raw)
 
     def _camera_heard(self, message: CameraStatus) -> None:
         self.state.cameras[message.name] = convert.camera(message)
@@ -220,20 +217,6 @@ def _answered(ok: bool, line: str) -> "Future[Answer]":
     answer: Future[Answer] = Future()
     answer.set_result(Answer(ok, line))
     return answer
-
-
-def _take(subscription):
-    """The message that waits in a polled subscription, or None."""
-    if subscription is None:
-        return None
-    with contextlib.suppress(rclpy.exceptions.InvalidHandle), subscription.handle:
-        taken = subscription.handle.take_message(subscription.msg_type, subscription.raw)
-        return taken[0] if taken else None
-    return None
-
-
-def _never(message) -> None:
-    """Polled subscriptions have no callback."""
 
 
 def _spin(executor: SingleThreadedExecutor, ended: threading.Event) -> None:

@@ -24,7 +24,7 @@ from prophrl_core.task import load_task
 from prophrl_interfaces.msg import EpisodeEvent, RecorderStatus, StreamHealth
 from rclpy.serialization import deserialize_message
 
-from prophrl_cell.nodes.polled_group import Polled
+from prophrl_cell.nodes.polled_group import Polled, subscribe_polled
 from prophrl_cell.nodes.recorded_qos import profile_of
 from prophrl_cell.recorder.calibration import calibration_of
 from prophrl_cell.recorder.episode_recorder import EpisodeRecorder
@@ -76,8 +76,8 @@ class RecorderNode(ProcessNode):
         polled = Polled()
         # The event topic first, so that an episode is open before the messages of the same poll are put.
         for topic in sorted(self._topics, key=lambda t: t.topic != EVENT_TOPIC):
-            subscription = self.create_subscription(
-                _message_class(topic.type_name), topic.topic, _never, profile_of(topic), callback_group=polled, raw=True
+            subscription = subscribe_polled(
+                self, _message_class(topic.type_name), topic.topic, profile_of(topic), polled, raw=True
             )
             self._subscriptions_made.append((self.resolve_topic_name(topic.topic), subscription))
         self._event_topic = self.resolve_topic_name(EVENT_TOPIC)
@@ -170,10 +170,6 @@ def _health(stream: StreamSummary) -> StreamHealth:
         topic=stream.topic, messages=stream.messages, lost=stream.lost, rate=stream.rate, max_gap=stream.max_gap,
         clock_skew=math.nan if stream.clock_skew is None else stream.clock_skew, bytes=stream.bytes,
     )
-
-
-def _never(message: bytes) -> None:
-    """Polled subscriptions have no callback."""
 
 
 def _message_class(type_name: str):
