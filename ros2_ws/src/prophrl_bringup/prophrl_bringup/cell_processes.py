@@ -1,9 +1,7 @@
-"""Some of a session's processes, running in the background for the length of a measurement."""
+"""Some of a session's processes, running in the background while something is done with them."""
 
 import contextlib
 import os
-import signal
-import subprocess
 import time
 from collections.abc import Iterator
 
@@ -11,14 +9,14 @@ from prophrl_core.errors import UserError
 
 from prophrl_bringup import environment
 from prophrl_bringup.processes import Process, session_processes
+from prophrl_bringup.program import Program
 from prophrl_bringup.session import Session
 
 READY_TIMEOUT_S = 60.0
-STOP_TIMEOUT_S = 8.0
 
 
 @contextlib.contextmanager
-def running_cell(session: Session, names: tuple[str, ...]) -> Iterator[dict[str, subprocess.Popen]]:
+def running_cell(session: Session, names: tuple[str, ...]) -> Iterator[None]:
     """Start the named processes of ``session`` in their usual order; all are stopped on the way out.
 
     Output goes to ``session.run_dir/logs``. UserError when one that others wait for does not get ready.
@@ -27,41 +25,22 @@ def running_cell(session: Session, names: tuple[str, ...]) -> Iterator[dict[str,
     missing = sorted(set(names) - {p.name for p in chosen})
     if missing:
         raise UserError(f"cell {session.cell.name}: expected a process {missing[0]}, it has none")
-    started: dict[str, subprocess.Popen] = {}
+    started: list[Program] = []
     try:
         for process in chosen:
-            started[process.name] = _start(process, session)
+            log = session.run_dir / "logs" / f"{process.name}.log"
+            started.append(Program(process.command(), log, os.environ | environment.unset_defaults()))
             if process.ready_file is not None:
-                _wait_ready(process, started[process.name], session)
-        yield started
+                _wait_ready(process, started[-1])
+        yield
     finally:
-        for name in reversed(started):
-            _stop(started[name])
+        for program in reversed(started):
+            program.stop()
 
 
-def _start(process: Process, session: Session) -> subprocess.Popen:
-    with open(session.run_dir / "logs" / f"{process.name}.log", "wb") as log:
-        return subprocess.Popen(
-            process.command(), env=os.environ | environment.unset_defaults(), stdin=subprocess.DEVNULL, stdout=log,
-            stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
-
-
-def _wait_ready(process: Process, handle: subprocess.Popen, session: Session) -> None:
+def _wait_ready(process: Process, program: Program) -> None:
     end = time.monotonic() + READY_TIMEOUT_S
     while not process.ready_file.exists():
-        if handle.poll() is not None or time.monotonic() > end:
-            raise UserError(f"{process.name} did not get ready; see {session.run_dir / 'logs' / process.name}.log")
+        if program.popen.poll() is not None or time.monotonic() > end:
+            raise UserError(f"{process.name} did not get ready; see {program.log}")
         time.sleep(0.05)
-
-
-def _stop(handle: subprocess.Popen) -> None:
-    if handle.poll() is None:
-        handle.send_signal(signal.SIGINT)
-        try:
-            handle.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            pass
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(handle.pid, signal.SIGKILL)
-    handle.wait()

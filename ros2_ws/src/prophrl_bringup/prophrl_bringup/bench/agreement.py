@@ -227,7 +227,7 @@ def _line(seed: int, fast: Execution, wire: Execution) -> str:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from prophrl_bringup.bench.cell_processes import running_cell
+    from prophrl_bringup.cell_processes import running_cell
     from prophrl_bringup.session import prepare
     from prophrl_core.figures import Figure, success_figure, write_figures
     from prophrl_core.task import load_task
