@@ -50,6 +50,7 @@ from prophrl_cell.console.server import ConsoleServer
 from prophrl_cell.console.session_view import SessionView
 from prophrl_cell.console.views import CellState
 from prophrl_cell.nodes import console_messages as convert
+from prophrl_cell.nodes.console_answers import answered, call
 from prophrl_cell.nodes.console_jog import JogPublisher
 from prophrl_cell.nodes.polled_group import subscribe_polled, take
 
@@ -134,24 +135,24 @@ class ConsoleNode(ProcessNode):
     # --- what the page asks ------------------------------------------------------------------------------------------
 
     def trigger(self, service: str) -> "Future[Answer]":
-        return self._call(self._triggers[service], Trigger.Request(), f"{service}: done")
+        return call(self._triggers[service], Trigger.Request(), f"{service}: done")
 
     def label(self, outcome: str, reason: str, operator: str) -> "Future[Answer]":
         request = LabelEpisode.Request(outcome=outcome, reason=reason, operator_name=operator)
-        return self._call(self._label, request, f"labelled: {outcome}")
+        return call(self._label, request, f"labelled: {outcome}")
 
     def load_policy(self, bundle: Path) -> "Future[Answer]":
-        return self._call(self._load, LoadPolicy.Request(bundle=str(bundle)), f"loaded {bundle.name}")
+        return call(self._load, LoadPolicy.Request(bundle=str(bundle)), f"loaded {bundle.name}")
 
     def stop_trial(self, operator: str) -> "Future[Answer]":
         word = EpisodeCommand(command=EpisodeCommand.STOP, operator_name=operator)
         word.header.stamp = self.get_clock().now().to_msg()
         self._words_out.publish(word)
-        return _answered(True, "asked the session to stop the trial")
+        return answered(True, "asked the session to stop the trial")
 
     def start_session(self, trials: int, seed: int) -> "Future[Answer]":
         if not self._trials.server_is_ready():
-            return _answered(False, "run_trials is not offered; is session_node running?")
+            return answered(False, "run_trials is not offered; is session_node running?")
         answer: Future[Answer] = Future()
         goal = RunTrials.Goal(task=self._task.name, trials=trials, seed=seed)
         sent = self._trials.send_goal_async(goal, feedback_callback=self._fed_back)
@@ -170,7 +171,7 @@ class ConsoleNode(ProcessNode):
 
     def cancel_session(self) -> "Future[Answer]":
         """A cancel request without a goal's id and time cancels every goal."""
-        return self._call(self._cancel, CancelGoal.Request(), "the session ends")
+        return call(self._cancel, CancelGoal.Request(), "the session ends")
 
     def take_picture(self, camera: str) -> bytes | None:
         return take(self._pictures.get(camera))
@@ -196,27 +197,6 @@ class ConsoleNode(ProcessNode):
     def _session_over(self, done) -> None:
         result = done.result().result
         self.session.ended(result.message or f"session over: {result.successes} of {result.trials} succeeded")
-
-    def _call(self, client, request, done_line: str) -> "Future[Answer]":
-        if not client.service_is_ready():
-            name = client.srv_name.removesuffix("/_action/cancel_goal")
-            return _answered(False, f"{name} is not offered; is its node running?")
-        answer: Future[Answer] = Future()
-
-        def came(done) -> None:
-            response = done.result()
-            ok = getattr(response, "success", getattr(response, "return_code", 1) == CancelGoal.Response.ERROR_NONE)
-            line = getattr(response, "message", "") or (done_line if ok else "refused without a reason")
-            answer.set_result(Answer(ok, line))
-
-        client.call_async(request).add_done_callback(came)
-        return answer
-
-
-def _answered(ok: bool, line: str) -> "Future[Answer]":
-    answer: Future[Answer] = Future()
-    answer.set_result(Answer(ok, line))
-    return answer
 
 
 def _spin(executor: SingleThreadedExecutor, ended: threading.Event) -> None:
