@@ -1,7 +1,7 @@
 # make setup [EXTRAS="train data teleop calibrate test"] | demo | test | bench
 PYTHON ?= python3
 EXTRAS ?=
-BENCHES = control faults inference cameras agreement
+BENCHES = control faults inference cameras agreement teleop recording
 SETUP = @$(PYTHON) tools/prophrl_setup
 ENTER = . .venv/prophrl/env.sh &&
 

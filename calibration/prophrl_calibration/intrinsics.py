@@ -13,7 +13,6 @@ from prophrl_calibration.views import target_pose
 
 FEWEST = 8
 GRID = (8, 6)  # cells of the coverage map, along x and y
-_HOLDS = 0.35  # px that values in force may leave
 _WORTH = 0.8  # own values are better when they leave less than this share: a board's own pose hides most of an error
 _COVERED = 0.6  # share of cells with corners that own values need
 _TILTED = np.cos(np.radians(15.0))
@@ -49,13 +48,6 @@ def verify(pictures: list[Corners], target: Target, camera: CameraModel) -> Fit:
         errors.append(np.sqrt(np.mean(np.sum((pixels - corners.pixels) ** 2, -1))))
     errors = np.array(errors)
     return Fit(camera, float(np.sqrt(np.mean(errors**2))), errors)
-
-
-def holds(fit: Fit) -> bool:
-    """Whether a few pictures leave nothing to complain of; ``own_are_better`` sees smaller errors, with more of
-    them.
-    """
-    return fit.rms < _HOLDS
 
 
 def estimate(pictures: list[Corners], target: Target, camera: CameraModel) -> Fit:

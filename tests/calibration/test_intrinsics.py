@@ -35,9 +35,7 @@ def test_wrong_values_are_noticed_and_own_ones_found():
     assert intrinsics.own_are_better(given, own)
     assert not intrinsics.own_are_better(intrinsics.verify(views, TARGET, TRUE), own)
     halved = dataclasses.replace(CAMERA, fx=307.0, fy=560.0)
-    assert intrinsics.holds(intrinsics.verify(views, TARGET, TRUE)) and not intrinsics.holds(
-        intrinsics.verify(views, TARGET, halved)
-    )
+    assert intrinsics.verify(views, TARGET, TRUE).rms < 0.35 < intrinsics.verify(views, TARGET, halved).rms, "px"
     assert abs(own.camera.fx - TRUE.fx) < 2.0 and abs(own.camera.cx - TRUE.cx) < 2.0
 
 

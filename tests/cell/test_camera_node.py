@@ -1,29 +1,25 @@
 """The real camera_node over DDS, fed over the frame link: what it publishes, and what it does under faults."""
 
 import sys
-import threading
 import time
 
 import numpy as np
 import pytest
-import rclpy
 import yaml
 from frame_server import MODEL, FrameServer
 from prophrl_cell.image_cdr import read_image
 from prophrl_core.config_path import find_config
 from prophrl_interfaces.msg import CameraStatus
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image
+from spun_node import SpunNode
 
 
-class Listener:
+class Listener(SpunNode):
     """Everything one camera publishes."""
 
     def __init__(self):
-        self.context = rclpy.Context()
-        rclpy.init(context=self.context)
-        self.node = rclpy.create_node("listener", context=self.context)
+        super().__init__("listener")
         self.colour, self.depth, self.info, self.status = [], [], [], []
         subscribe = self.node.create_subscription
         subscribe(Image, "camera/front/color/image_raw", self._image(self.colour), qos_profile_sensor_data, raw=True)
@@ -32,31 +28,17 @@ class Listener:
         subscribe(CameraInfo, "camera/front/color/camera_info", self.info.append, qos_profile_sensor_data)
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         subscribe(CameraStatus, "camera/front/status", self.status.append, latched)
-        self._executor = SingleThreadedExecutor(context=self.context)
-        self._executor.add_node(self.node)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._spin, daemon=True)
-        self._thread.start()
+        self.spin()
 
     @staticmethod
     def _image(images):
         return lambda message: images.append((time.time_ns(), read_image(message)))
-
-    def _spin(self):
-        while not self._stop.is_set():
-            self._executor.spin_once(timeout_sec=0.05)
 
     def wait(self, condition, timeout_s=20.0):
         deadline = time.monotonic() + timeout_s
         while not condition():
             assert time.monotonic() < deadline, f"not within {timeout_s} s; last status {self.status[-1:]}"
             time.sleep(0.01)
-
-    def close(self):
-        self._stop.set()
-        self._thread.join(5)
-        self.node.destroy_node()
-        rclpy.shutdown(context=self.context)
 
 
 @pytest.fixture

@@ -72,8 +72,8 @@ def test_injected_frames_keep_their_numbers_pixels_and_depth(server, opened):
 
 def test_colour_alone_works(opened):
     server = FrameServer(depth=False)
+    source = InjectedSource("front", "127.0.0.1", server.port, with_depth=True)
     try:
-        source = InjectedSource("front", "127.0.0.1", server.port, with_depth=True)
         opened(source)
         assert all(f.depth is None for f in read_some(source, 5))
     finally:

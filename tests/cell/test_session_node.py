@@ -1,11 +1,9 @@
 """The real session_node over DDS: its action, its services, its events; the test plays the rest of the graph."""
 
 import sys
-import threading
 import time
 
 import pytest
-import rclpy
 from prophrl_interfaces.action import RunTrials
 from prophrl_interfaces.msg import (
     ArmStatus,
@@ -18,21 +16,19 @@ from prophrl_interfaces.msg import (
 )
 from prophrl_interfaces.srv import LabelEpisode
 from rclpy.action import ActionClient
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from spun_node import SpunNode
 from std_srvs.srv import Trigger
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 EVENTS = QoSProfile(depth=20, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
-class Graph:
+class Graph(SpunNode):
     """Arm, camera, policy and recorder as the session sees them, and an operator's hands."""
 
     def __init__(self):
-        self.context = rclpy.Context()
-        rclpy.init(context=self.context)
-        self.node = rclpy.create_node("rest_of_the_graph", context=self.context)
+        super().__init__("rest_of_the_graph")
         self.arm_mode, self.arm_reason, self.policy_alive, self.homes = ArmStatus.MODE_READY, "", True, 0
         self.events = []
         make = self.node.create_publisher
@@ -48,15 +44,7 @@ class Graph:
         self.scene = self.node.create_client(Trigger, "session/scene_ready")
         self.label = self.node.create_client(LabelEpisode, "episode/label")
         self.trials = ActionClient(self.node, RunTrials, "run_trials")
-        self._executor = SingleThreadedExecutor(context=self.context)
-        self._executor.add_node(self.node)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._spin, daemon=True)
-        self._thread.start()
-
-    def _spin(self):
-        while not self._stop.is_set():
-            self._executor.spin_once(timeout_sec=0.05)
+        self.spin()
 
     def _home(self, request, response):
         self.homes += 1
@@ -100,12 +88,6 @@ class Graph:
         self.wait_event(EpisodeEvent.RESET_REQUESTED, trial)
         assert self.answer(self.scene.call_async(Trigger.Request())).success
         return self.wait_event(EpisodeEvent.STARTED, trial)
-
-    def close(self):
-        self._stop.set()
-        self._thread.join(5)
-        self.node.destroy_node()
-        rclpy.shutdown(context=self.context)
 
 
 @pytest.fixture

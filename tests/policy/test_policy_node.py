@@ -12,6 +12,7 @@ pytest.importorskip("prophrl_interfaces.msg")
 
 from prophrl_core.action import ActionSpec  # noqa: E402
 from prophrl_core.bundle import write_bundle  # noqa: E402
+from prophrl_core.stamps import seconds_of  # noqa: E402
 from prophrl_interfaces.msg import ActionChunk, ArmTarget, EpisodeEvent, PolicyStatus  # noqa: E402
 from prophrl_interfaces.srv import LoadPolicy  # noqa: E402
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data  # noqa: E402
@@ -106,9 +107,9 @@ def test_an_episode_from_start_to_stop(cell, bundle, process, tmp_path):
     assert [c.sequence for c in (first, second, third)] == [0, 1, 2]
     assert {c.episode_id for c in cell.chunks} == {"e1"} and first.policy_version == bundle.version
     assert first.spec_id == ActionSpec().id and (first.steps, first.dims, len(first.actions)) == (20, 7, 140)
-    gap = _seconds(second.observation_stamp) - _seconds(first.observation_stamp)
+    gap = seconds_of(second.observation_stamp) - seconds_of(first.observation_stamp)
     assert gap >= 0.8 - 0.03, "re-planned every 8 steps of 0.1 s"
-    assert _seconds(first.header.stamp) >= _seconds(first.observation_stamp)
+    assert seconds_of(first.header.stamp) >= seconds_of(first.observation_stamp)
 
     refused = cell.ask_to_load(bundle.path)
     assert not refused.success and "between episodes" in refused.message
@@ -154,7 +155,3 @@ def rewritten(bundle, path, **changes):
     """A well-formed copy of the bundle, its manifest changed."""
     manifest = dataclasses.replace(bundle.manifest, **changes)
     return write_bundle(path, manifest, bundle.statistics, bundle.smoke(), {"policy.onnx": bundle.file("policy.onnx")})
-
-
-def _seconds(stamp):
-    return stamp.sec + 1e-9 * stamp.nanosec

@@ -1,4 +1,4 @@
-"""When the policy looks again: cadence, starvation, staleness, and what a late chunk loses."""
+"""When the policy looks again: cadence, starvation and staleness."""
 
 import pytest
 from hypothesis import given, settings
@@ -49,11 +49,6 @@ def test_stale_and_missing_observations_are_not_used():
     assert scheduler.decide(10.3, 10.2) is Decision.NOT_DUE
     scheduler.restart()
     assert scheduler.decide(10.3, 10.2) is Decision.INFER
-
-
-@pytest.mark.parametrize("age, latency, dropped", [(0.0, 0.0, 0), (0.03, 0.02, 1), (0.06, 0.04, 1), (0.08, 0.05, 2)])
-def test_steps_past_on_arrival(age, latency, dropped):
-    assert ChunkScheduler(ScheduleConfig()).dropped_steps(age, latency) == dropped
 
 
 def test_latency_window_forgets():

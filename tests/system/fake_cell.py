@@ -1,10 +1,8 @@
 """The rest of a cell over real DDS, as the console sees it; it remembers what it was told."""
 
-import threading
 import time
 
 import numpy as np
-import rclpy
 from prophrl_interfaces.msg import (
     ArmStatus,
     CameraStatus,
@@ -18,9 +16,9 @@ from prophrl_interfaces.msg import (
     TeleopStatus,
 )
 from prophrl_interfaces.srv import LoadPolicy
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import Image
+from spun_node import SpunNode
 from std_srvs.srv import Trigger
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -30,13 +28,11 @@ STREAMS = (
 )  # fmt: skip
 
 
-class FakeCell:
+class FakeCell(SpunNode):
     """Arm, gripper, camera, recorder, policy and teleop of a cell, except session_node and console_node."""
 
     def __init__(self):
-        self.context = rclpy.Context()
-        rclpy.init(context=self.context)
-        self.node = rclpy.create_node("rest_of_the_cell", context=self.context)
+        super().__init__("rest_of_the_cell")
         self.mode, self.reason, self.control = ArmStatus.MODE_READY, "", ArmStatus.CONTROL_NONE
         self.policy_version = "grasp_sft@000000000000"
         self.asked: list[str] = []  # services called
@@ -58,15 +54,7 @@ class FakeCell:
         self.node.create_service(LoadPolicy, "policy/load", self._load)
         self.node.create_timer(0.1, self._report)
         self.node.create_timer(0.05, self._show)
-        self._executor = SingleThreadedExecutor(context=self.context)
-        self._executor.add_node(self.node)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._spin, daemon=True)
-        self._thread.start()
-
-    def _spin(self):
-        while not self._stop.is_set():
-            self._executor.spin_once(timeout_sec=0.05)
+        self.spin()
 
     def _jogged(self, message):
         self.jogs.append((time.monotonic(), message))
@@ -109,9 +97,3 @@ class FakeCell:
         image = Image(height=480, width=640, encoding="rgb8", step=1920)
         image.data = pixels.tobytes()
         self._image.publish(image)
-
-    def close(self):
-        self._stop.set()
-        self._thread.join(5)
-        self.node.destroy_node()
-        rclpy.shutdown(context=self.context)

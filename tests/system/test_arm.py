@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from prophrl_bringup.bench.arm_client import EPISODE, sway
+from prophrl_bringup.nodes.arm_client import EPISODE, sway
 from prophrl_core import action
 from prophrl_core.cell import load_cell
 from prophrl_interfaces.msg import ArmStatus, EnvelopeEvent

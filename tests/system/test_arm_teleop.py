@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from prophrl_bringup.bench.arm_client import EPISODE, sway
+from prophrl_bringup.nodes.arm_client import EPISODE, sway
 from prophrl_core import action, se3
 from prophrl_core.cell import load_cell
 from prophrl_interfaces.msg import ActionChunk, ArmStatus, EnvelopeEvent, TeleopCommand

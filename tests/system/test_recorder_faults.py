@@ -5,13 +5,11 @@ import resource
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-import rclpy
 import yaml
 from frame_server import FrameServer
 from prophrl_bringup.bench.recorder_rig import RecorderRig
@@ -20,14 +18,14 @@ from prophrl_core.config_path import find_config
 from prophrl_core.episode import read_meta
 from prophrl_core.episode_reader import read_episode
 from prophrl_interfaces.msg import ArmTarget, CameraStatus, EpisodeEvent, RecorderStatus
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
+from spun_node import SpunNode
 
 EPISODE = "20261121-034500-grasp_bottle-000"
 COLOUR = "/camera/front/color/image_raw/compressed"
 
 
-class Rig:
+class Rig(SpunNode):
     """A cell's cameras and recorder; the test plays session and arm (ArmTarget n has openness n, 50 Hz)."""
 
     def __init__(self, process, folder: Path, **recorder):
@@ -37,9 +35,7 @@ class Rig:
         cell["cameras"] = [cell["cameras"][0] | {"port": self.server.port, "stall_seconds": 0.5}]
         cell["recorder"] = {"min_free_bytes": 0} | recorder
         (folder / "cell.yaml").write_text(yaml.safe_dump(cell))
-        self.context = rclpy.Context()
-        rclpy.init(context=self.context)
-        self.node = rclpy.create_node("session_and_arm", context=self.context)
+        super().__init__("session_and_arm")
         latched = QoSProfile(depth=20, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._events = self.node.create_publisher(EpisodeEvent, "episode/event", latched)
         self._targets = self.node.create_publisher(ArmTarget, "arm/target", qos_profile_sensor_data)
@@ -47,11 +43,7 @@ class Rig:
         self.node.create_subscription(RecorderStatus, "recorder/status", self.recorder_status.append, latched)
         self.node.create_subscription(CameraStatus, "camera/front/status", self.camera_status.append, latched)
         self.node.create_timer(0.02, self._send_target)
-        self._executor = SingleThreadedExecutor(context=self.context)
-        self._executor.add_node(self.node)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._spin, daemon=True)
-        self._thread.start()
+        self.spin()
         node = [sys.executable, "-m"]
         arguments = ["--ros-args", "-p", f"cell_file:={folder / 'cell.yaml'}"]
         command = [*node, "prophrl_cell.nodes.camera_node", *arguments, "-p", "camera:=front"]
@@ -59,10 +51,6 @@ class Rig:
         command = [*node, "prophrl_cell.nodes.recorder_node", *arguments, "-p", f"episodes_dir:={self.episodes}"]
         self.recorder = process(command, name="recorder")
         self.wait(lambda: self.recorder_status and self.camera_status and self.camera_status[-1].streaming)
-
-    def _spin(self):
-        while not self._stop.is_set():
-            self._executor.spin_once(timeout_sec=0.05)
 
     def _send_target(self):
         message = ArmTarget(openness=float(self.sent))
@@ -95,10 +83,7 @@ class Rig:
         self.wait(lambda: self.recorder_status[-1].episode_id == "")
 
     def close(self):
-        self._stop.set()
-        self._thread.join(5)
-        self.node.destroy_node()
-        rclpy.shutdown(context=self.context)
+        super().close()
         self.server.close()
 
 

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 from prophrl_bringup import replay_plan
-from prophrl_bringup.bench.cell_processes import running_cell
+from prophrl_bringup.cell_processes import running_cell
 from prophrl_bringup.nodes.replay_client import ReplayClient
 from prophrl_bringup.session import prepare
 from prophrl_core import action, se3

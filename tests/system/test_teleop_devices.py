@@ -13,6 +13,7 @@ import pytest
 from geometry_msgs.msg import Twist, TwistStamped
 from prophrl_bringup.bench.arm_rig import ArmRig
 from prophrl_core.errors import UserError
+from prophrl_core.stamps import seconds_of
 from prophrl_interfaces.msg import ArmStatus, EpisodeCommand, TeleopCommand, TeleopStatus
 from std_msgs.msg import Bool
 
@@ -193,7 +194,7 @@ def hands(shared_arm_rig, tmp_path_factory):
 
 def reference(client, since):
     """Stamps (N,) and positions (N, 3) of the commanded TCP after ``since`` (wall s)."""
-    t = np.array([m.header.stamp.sec + m.header.stamp.nanosec * 1e-9 for m in client.targets])
+    t = np.array([seconds_of(m.header.stamp) for m in client.targets])
     p = np.array([(m.tcp.position.x, m.tcp.position.y, m.tcp.position.z) for m in client.targets]).reshape(-1, 3)
     return t[t > since], p[t > since]
 

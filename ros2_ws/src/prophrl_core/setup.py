@@ -15,7 +15,7 @@ setup(
     zip_safe=False,
     maintainer="The prophrl maintainers",
     maintainer_email="maintainers@prophrl.example",
-    description="The vocabulary of prophrl without ROS or torch: poses, action specification and chunks, camera model, cell and task descriptions, episodes, policy bundles.",
+    description="The vocabulary of prophrl without torch, with ROS only in what all nodes share: poses, action specification and chunks, camera model, cell and task descriptions, episodes, policy bundles.",
     license="Apache-2.0",
     extras_require={"test": ["pytest"]},
 )

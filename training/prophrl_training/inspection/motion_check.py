@@ -18,7 +18,6 @@ class Mismatch:
     rms: float
     final: float
     lag: float
-    rms_without_lag: float
 
 
 def mismatch(motion: Motion) -> Mismatch:
@@ -27,7 +26,7 @@ def mismatch(motion: Motion) -> Mismatch:
     nan when there are no steps or no measured poses.
     """
     if not len(motion.step_t) or len(motion.measured_t) < 2:
-        return Mismatch(*[float("nan")] * 4)
+        return Mismatch(*[float("nan")] * 3)
     errors = {}
     for lag in np.arange(0.0, LATEST_S, LAG_STEP_S):
         at = motion.step_t + lag
@@ -35,10 +34,10 @@ def mismatch(motion: Motion) -> Mismatch:
         if inside.sum() >= max(2, len(at) // 2):
             errors[float(lag)] = _distance(motion, at[inside], inside)
     if not errors:
-        return Mismatch(*[float("nan")] * 4)
+        return Mismatch(*[float("nan")] * 3)
     rms = {lag: float(np.sqrt((error**2).mean())) for lag, error in errors.items()}
     best = min(rms, key=rms.get)
-    return Mismatch(rms[best], float(errors[best][-1]), best, rms.get(0.0, float("nan")))
+    return Mismatch(rms[best], float(errors[best][-1]), best)
 
 
 def _distance(motion: Motion, at: np.ndarray, inside: np.ndarray) -> np.ndarray:

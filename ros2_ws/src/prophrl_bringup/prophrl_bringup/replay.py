@@ -37,7 +37,7 @@ def confirm(robot: str, plan, speed: float) -> None:
 
 def execute(session, plan, episode, version: str) -> tuple[Path, str]:
     """Run the plan on the cell's own processes; the recorded replay and, in a simulator, how it ended."""
-    from prophrl_bringup.bench.cell_processes import running_cell
+    from prophrl_bringup.cell_processes import running_cell
     from prophrl_bringup.nodes.replay_client import ReplayClient
     from prophrl_core.episode import new_episode_id
     from prophrl_core.task import load_task

@@ -103,11 +103,6 @@ class TrialSession:
         """Scene seed of the current trial."""
         return self._config.seed + self.trial
 
-    @property
-    def wants_scene(self) -> bool:
-        """Whether scene_ready is awaited."""
-        return self.phase is Phase.RESET
-
     def scene_ready(self) -> str:
         """The scene is laid out; returns a refusal in one line, or nothing."""
         if self.phase is not Phase.RESET:

@@ -106,10 +106,6 @@ class ChunkSchedule:
             return None
         return self._trajectory.start + (len(self._trajectory.poses) - 1) * self._trajectory.period
 
-    def step_start(self, step: int) -> float:
-        """Time at which ``step`` of the chunk in force begins."""
-        return self._trajectory.start + step * self._trajectory.period
-
     def accept(self, chunk: Chunk, now: float, T_anchor: np.ndarray, from_rest: bool) -> int:
         """Put ``chunk`` in force at ``now``; returns how many of its first steps are already past.
 

@@ -25,6 +25,7 @@ from rosbags.rosbag2.errors import ReaderError
 
 from prophrl_core.episode import EpisodeMeta, read_meta
 from prophrl_core.errors import UserError
+from prophrl_core.stamps import seconds_of
 
 DEPTH_PREFIX_BYTES = 12  # of image_transport's compressedDepth
 # What rosbags raises on damaged and foreign files, found by trying: not all of it is its own.
@@ -150,7 +151,7 @@ class Episode:
         header = getattr(message, "header", None)
         if header is None or (header.stamp.sec == 0 and header.stamp.nanosec == 0):
             return received_ns * 1e-9
-        return _seconds(header.stamp)
+        return seconds_of(header.stamp)
 
 
 def read_episode(folder: str | Path) -> Episode:
@@ -182,10 +183,6 @@ def _unpack_zstd(data: bytes) -> np.ndarray | None:
         return None
 
 
-def _seconds(stamp) -> float:
-    return stamp.sec + stamp.nanosec * 1e-9
-
-
 def _fields(message, prefix: str = "") -> Iterator[tuple[str, object]]:
     """(path, value) of every leaf of a decoded message; constants and nested sequences of messages are left out."""
     for field in dataclasses.fields(message):
@@ -193,7 +190,7 @@ def _fields(message, prefix: str = "") -> Iterator[tuple[str, object]]:
         if field.name.isupper() or field.name == "__msgtype__":
             continue
         if {"sec", "nanosec"} <= set(getattr(value, "__dict__", ())):
-            yield prefix + field.name, _seconds(value)
+            yield prefix + field.name, seconds_of(value)
         elif dataclasses.is_dataclass(value):
             yield from _fields(value, f"{prefix}{field.name}.")
         elif not (isinstance(value, list) and value and dataclasses.is_dataclass(value[0])):

@@ -68,10 +68,6 @@ class ChunkScheduler:
         self._last_stamp = observation_stamp
         self.latency.add(latency)
 
-    def dropped_steps(self, age: float, latency: float) -> int:
-        """Steps of a chunk already past when it arrives, given its observation's age at the start."""
-        return max(0, math.ceil((age + latency) / self.config.step_period - 1e-9))
-
 
 class LatencyWindow:
     """Quantiles of the last ``size`` latencies, in seconds; 0 while empty."""

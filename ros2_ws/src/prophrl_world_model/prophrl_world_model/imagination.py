@@ -48,7 +48,6 @@ class Imagined(NamedTuple):
     frames_NKHW3: np.ndarray  # uint8
     proprio_NK10: np.ndarray  # float32, core's proprioception
     T_base_tcp_NK44: np.ndarray
-    openness_NK: np.ndarray
 
 
 def encoded_action_frames(
@@ -132,7 +131,7 @@ class ImaginationEnv:
             self._history = extended_history(self._history, torch.cat(clips), config.history_frames)
         self._frames, self._poses, self._openness = frames[:, -1], poses[:, -1], openness[:, -1]
         proprio = action.proprioception(poses, openness).astype(np.float32)
-        return Imagined(frames.numpy(), proprio, poses, openness)
+        return Imagined(frames.numpy(), proprio, poses)
 
     @torch.no_grad()
     def _imagine(self, actions_BKA: Tensor, noise_BCThw: Tensor, part: slice, poses, openness) -> Tensor:

@@ -13,6 +13,7 @@ import time
 import numpy as np
 
 from prophrl_core.errors import UserError
+from prophrl_core.stamps import seconds_of
 
 HELP = "execute the same actions in the fast environment and on the wire, and compare paths and outcomes"
 LATENCY_S = 0.05  # from observation to chunk in force, on both sides
@@ -82,20 +83,20 @@ class Wire:
         import rclpy
         from prophrl_interfaces.msg import ActionChunk, ArmStatus, EpisodeEvent, ExecutedAction
         from geometry_msgs.msg import PoseStamped
-        from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
+        from prophrl_core.nodes.qos import EVENTS, LATEST
+        from rclpy.qos import qos_profile_sensor_data
 
         self._rclpy, self._task = rclpy, task
         self._chunk_type, self._status_type, self._event_type = ActionChunk, ArmStatus, EpisodeEvent
         rclpy.init()
         self.node = rclpy.create_node("agreement")
-        latched = {"durability": DurabilityPolicy.TRANSIENT_LOCAL}
         self.mode, self.reason, self.episode_id = None, "", ""
         self.executed, self.poses = [], []
-        self.node.create_subscription(ArmStatus, "arm/status", self._on_status, QoSProfile(depth=1, **latched))
+        self.node.create_subscription(ArmStatus, "arm/status", self._on_status, LATEST)
         self.node.create_subscription(ExecutedAction, "arm/executed_action", self.executed.append, 100)
         self.node.create_subscription(PoseStamped, "arm/tcp_pose", self._on_pose, qos_profile_sensor_data)
         self._chunks = self.node.create_publisher(ActionChunk, "arm/chunk", 1)
-        self._events = self.node.create_publisher(EpisodeEvent, "episode/event", QoSProfile(depth=20, **latched))
+        self._events = self.node.create_publisher(EpisodeEvent, "episode/event", EVENTS)
         self._control = socket.create_connection((cell.robot.ip, cell.simulator.control_port), timeout=10)
         self._lines = self._control.makefile("r")
 
@@ -118,7 +119,7 @@ class Wire:
 
     def _on_pose(self, message) -> None:
         p = message.pose.position
-        self.poses.append((_seconds(message.header.stamp), p.x, p.y, p.z))
+        self.poses.append((seconds_of(message.header.stamp), p.x, p.y, p.z))
 
     def spin_until(self, done, timeout: float, what: str) -> None:
         """Handle messages until ``done()``; UserError when it does not come."""
@@ -162,7 +163,7 @@ class Wire:
             self._send(chunk, observed, episode, i)
             if begun is None:
                 self.spin_until(lambda: self.executed, MODE_TIMEOUT_S, "the first executed step")
-                begun = _seconds(self.executed[0].header.stamp) - period
+                begun = seconds_of(self.executed[0].header.stamp) - period
             success |= self.ask("status")["success"]
         end = begun + len(actions_ND) * period
         self.spin_until(lambda: time.time() >= end + 0.1, MODE_TIMEOUT_S, "the end of the motion")
@@ -187,10 +188,6 @@ class Wire:
         message.observation_stamp.sec, fraction = divmod(int(observed * 1e9), 10**9)
         message.observation_stamp.nanosec = fraction
         self._chunks.publish(message)
-
-
-def _seconds(stamp) -> float:
-    return stamp.sec + stamp.nanosec * 1e-9
 
 
 def compare(cell, task, seeds: list[int]) -> list[tuple[int, Execution, Execution]]:
@@ -230,7 +227,7 @@ def _line(seed: int, fast: Execution, wire: Execution) -> str:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from prophrl_bringup.bench.cell_processes import running_cell
+    from prophrl_bringup.cell_processes import running_cell
     from prophrl_bringup.session import prepare
     from prophrl_core.figures import Figure, success_figure, write_figures
     from prophrl_core.task import load_task

@@ -1,10 +1,6 @@
 """A simulated cell and a real arm_node on an address and ROS domain of their own, with a client beside them."""
 
-import contextlib
 import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -16,9 +12,8 @@ from prophrl_core.errors import UserError
 from prophrl_sim.control_client import ControlClient
 
 from prophrl_bringup import environment
-from prophrl_bringup.bench.arm_client import ArmClient
-
-_READY_LIMIT_S, _STOP_LIMIT_S = 60.0, 8.0
+from prophrl_bringup.nodes.arm_client import TASK, ArmClient
+from prophrl_bringup.program import Program, Programs
 
 
 def write_cell(folder: Path, ip: str, cameras: bool = False, **changes) -> Path:
@@ -34,39 +29,6 @@ def write_cell(folder: Path, ip: str, cameras: bool = False, **changes) -> Path:
     return path
 
 
-class Program:
-    """A running command in a group of its own; its output goes to ``log``."""
-
-    def __init__(self, command: list, log: Path, variables: dict[str, str]):
-        self.log = log
-        with log.open("wb") as out:
-            self.popen = subprocess.Popen(
-                [str(word) for word in command], env=variables, stdin=subprocess.DEVNULL, stdout=out,
-                stderr=subprocess.STDOUT, start_new_session=True,
-            )  # fmt: skip
-
-    def output(self) -> str:
-        return self.log.read_text(encoding="utf-8", errors="replace")
-
-    def wait_for(self, text: str, limit: float = _READY_LIMIT_S) -> None:
-        """Wait until ``text`` is in the output; UserError when the program ends or takes too long."""
-        end = time.monotonic() + limit
-        while text not in self.output():
-            if self.popen.poll() is not None or time.monotonic() > end:
-                raise UserError(f"expected {text!r} from {self.log.stem}, got: {self.output()[-400:] or 'nothing'}")
-            time.sleep(0.02)
-
-    def stop(self) -> int:
-        """Interrupt it, kill its group after a bounded wait; the exit status."""
-        if self.popen.poll() is None:
-            self.popen.send_signal(signal.SIGINT)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.popen.wait(_STOP_LIMIT_S)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.popen.pid, signal.SIGKILL)
-        return self.popen.wait()
-
-
 class ArmRig:
     """Context manager; ``control`` is the simulator's control port, ``client`` the arm's ROS client.
 
@@ -76,42 +38,36 @@ class ArmRig:
     def __init__(
         self, folder: Path, ip: str, domain: int, cameras: bool = False, simulated: dict | None = None, **changes
     ):
-        self.ip, self._folder, self._domain = ip, folder, domain
+        self.ip, self._domain = ip, domain
         self.cell_file = write_cell(folder, ip, cameras, **changes)
         self._simulated = write_cell(folder, ip, cameras, **(changes | simulated)) if simulated else self.cell_file
-        self._programs: list[Program] = []
         self._seeing = False
         self.variables = dict(os.environ) | environment.unset_defaults() | {"ROS_DOMAIN_ID": str(domain)}
+        self._programs = Programs(folder, self.variables)
 
     def __enter__(self) -> "ArmRig":
         try:
-            self.simulator = self.start("prophrl_sim.serve", "--cell", self._simulated, "--task", "grasp_bottle")
+            self.simulator = self.start("prophrl_sim.serve", "--cell", self._simulated, "--task", TASK)
             self.simulator.wait_for("ready on")
             self.control = ControlClient(self.ip)
             self.client = ArmClient(self._domain)
         except BaseException:
-            self._stop()
+            self._programs.stop()
             raise
         return self
 
     def __exit__(self, *exc) -> None:
         self.client.close()
         self.control.close()
-        self._stop()
-
-    def _stop(self) -> None:
-        for program in reversed(self._programs):
-            program.stop()
+        self._programs.stop()
 
     def start(self, module: str, *arguments) -> Program:
         """Start ``python -m module``."""
-        log = self._folder / f"{module.rsplit('.', 1)[-1]}-{len(self._programs)}.log"
-        self._programs.append(Program([sys.executable, "-m", module, *arguments], log, self.variables))
-        return self._programs[-1]
+        return self._programs.start(module, *arguments)
 
     def start_arm(self, **parameters) -> Program:
         """Start arm_node on this cell."""
-        values = {"cell_file": self.cell_file, "task_file": "grasp_bottle"} | parameters
+        values = {"cell_file": self.cell_file, "task_file": TASK} | parameters
         words = [word for name, value in values.items() for word in ("-p", f"{name}:={value}")]
         self.arm = self.start("prophrl_cell.nodes.arm_node", "--ros-args", *words)
         return self.arm
@@ -123,7 +79,7 @@ class ArmRig:
                 words = ("-r", f"__node:=camera_{camera.name}", "-p", f"cell_file:={self.cell_file}", "-p", f"camera:={camera.name}")
                 self.start("prophrl_cell.nodes.camera_node", "--ros-args", *words)
             self._seeing = True
-        words = ("-p", f"cell_file:={self.cell_file}", "-p", "task_file:=grasp_bottle", "-p", f"bundle:={bundle}")
+        words = ("-p", f"cell_file:={self.cell_file}", "-p", f"task_file:={TASK}", "-p", f"bundle:={bundle}")
         return self.start("prophrl_policy.nodes.policy_node", "--ros-args", *words)
 
     def fault(self, kind: str, **content) -> None:

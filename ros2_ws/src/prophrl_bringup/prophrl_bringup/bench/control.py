@@ -79,6 +79,8 @@ def measure(contender: str, rate: int, arguments: argparse.Namespace, folder: Pa
 
 def _start_neighbours(rig, bundle: Path) -> str:
     """Camera and policy beside the servo loop; the policy's chunks go nowhere."""
+    from prophrl_bringup.nodes.arm_client import TASK
+
     rig.start(
         "prophrl_cell.nodes.camera_node", "--ros-args", "-p", f"cell_file:={rig.cell_file}", "-p", "camera:=front"
     )
@@ -86,7 +88,7 @@ def _start_neighbours(rig, bundle: Path) -> str:
         return "camera_node (no policy bundle found)"
     rig.start(
         "prophrl_policy.nodes.policy_node", "--ros-args", "-r", "arm/chunk:=policy/chunk", "-p", f"bundle:={bundle}",
-        "-p", f"cell_file:={rig.cell_file}", "-p", "task_file:=grasp_bottle",
+        "-p", f"cell_file:={rig.cell_file}", "-p", f"task_file:={TASK}",
     )  # fmt: skip
     return "camera_node, policy_node"
 

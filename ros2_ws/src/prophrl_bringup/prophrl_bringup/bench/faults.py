@@ -75,10 +75,10 @@ def run_scenario(rig, scenario: Scenario) -> Outcome:
     """
     from prophrl_interfaces.msg import ArmStatus
 
-    from prophrl_bringup.bench.arm_client import sway
+    from prophrl_bringup.nodes.arm_client import TASK, sway
 
     client = rig.client
-    policy = rig.start_policy(find_bundle("sft", "grasp_bottle")) if scenario.kind == "policy" else None
+    policy = rig.start_policy(find_bundle("sft", TASK)) if scenario.kind == "policy" else None
     if policy is None:
         client.execute(sway())
         client.sway_until(time.monotonic() + 0.9)
@@ -103,7 +103,7 @@ def run_scenario(rig, scenario: Scenario) -> Outcome:
 
 def recover(rig, scenario: Scenario) -> None:
     """The operator's part, then proof that the arm follows chunks again. UserError when it does not."""
-    from prophrl_bringup.bench.arm_client import sway
+    from prophrl_bringup.nodes.arm_client import sway
 
     client = rig.client
     client.spin(scenario.content.get("seconds", 0.0))

@@ -11,12 +11,12 @@ import time
 from pathlib import Path
 
 import rclpy
+from prophrl_cell.nodes.recorded_qos import profile_of
 from prophrl_cell.recorder.message_definitions import load_definition
 from prophrl_cell.recorder.topics import topics_for
 from prophrl_core.cell import load_cell
 from prophrl_core.stop_signal import StopSignal
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 from rosbags.rosbag2 import StoragePlugin, Writer
 
@@ -46,11 +46,7 @@ def main() -> None:
             node.create_subscription(
                 getattr(importlib.import_module(f"{package}.{kind}"), name), topic.topic,
                 functools.partial(write, connection), raw=True,
-                qos_profile=QoSProfile(
-                    depth=topic.depth,
-                    reliability=ReliabilityPolicy.RELIABLE if topic.reliable else ReliabilityPolicy.BEST_EFFORT,
-                    durability=DurabilityPolicy.TRANSIENT_LOCAL if topic.transient else DurabilityPolicy.VOLATILE,
-                ),
+                qos_profile=profile_of(topic),
             )  # fmt: skip
         executor = SingleThreadedExecutor()
         executor.add_node(node)

@@ -4,15 +4,13 @@ Its loop runs in a thread of the same process at 125 Hz and moves while the last
 """
 
 import argparse
-import signal
-import threading
 
-import rclpy
 import rtde_control
 from prophrl_interfaces.msg import TeleopCommand
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.signals import SignalHandlerOptions
+
+from prophrl_bringup.bench.plain_loop import run
 
 RATE_HZ, ACCELERATION = 125.0, 2.8  # m/s^2, what our own ramp takes
 
@@ -52,15 +50,8 @@ class PlainJogNode(Node):
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--ip", required=True)
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    node = PlainJogNode(parser.parse_args().ip)
-    signal.signal(signal.SIGINT, lambda *_: setattr(node, "running", False))
-    loop = threading.Thread(target=node.run)
-    loop.start()
-    print("jogging", flush=True)
-    while node.running:
-        rclpy.spin_once(node, timeout_sec=0.1)
-    loop.join()
+    arguments = parser.parse_args()
+    run(lambda: PlainJogNode(arguments.ip), "jogging")
 
 
 if __name__ == "__main__":

@@ -5,22 +5,19 @@ commands (float64, monotonic s) are written to ``--log`` at the end.
 """
 
 import argparse
-import signal
-import threading
 import time
 
 import numpy as np
-import rclpy
 import rtde_control
 import rtde_receive
 from prophrl_core.ur_models import JOINT_NAMES
 from prophrl_interfaces.msg import ActionChunk, EpisodeEvent
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 
+from prophrl_bringup.bench.plain_loop import run
 from prophrl_bringup.bench.servo_task import GAIN, LOOKAHEAD_S, sideways
 
 
@@ -63,15 +60,7 @@ def main() -> None:
     parser.add_argument("--rate", type=int, required=True)
     parser.add_argument("--log", required=True)
     arguments = parser.parse_args()
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    node = PlainServoNode(arguments.ip, arguments.rate)
-    signal.signal(signal.SIGINT, lambda *_: setattr(node, "running", False))
-    loop = threading.Thread(target=node.run)
-    loop.start()
-    print("servoing", flush=True)
-    while node.running:
-        rclpy.spin_once(node, timeout_sec=0.1)
-    loop.join()
+    node = run(lambda: PlainServoNode(arguments.ip, arguments.rate), "servoing")
     np.array(node.issued).tofile(arguments.log)
 
 

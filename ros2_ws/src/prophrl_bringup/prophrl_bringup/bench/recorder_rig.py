@@ -4,7 +4,6 @@ import contextlib
 import os
 import shutil
 import signal
-import sys
 import time
 from pathlib import Path
 
@@ -12,14 +11,16 @@ import rclpy
 import yaml
 from prophrl_core.config_path import find_config
 from prophrl_core.errors import UserError
+from prophrl_core.nodes.qos import EVENTS
+from prophrl_core.stamps import nanoseconds_of
 from prophrl_interfaces.msg import EpisodeEvent, RecorderStatus
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from prophrl_bringup import environment
-from prophrl_bringup.bench.arm_rig import Program
 from prophrl_bringup.bench.recording_check import sent_times
 from prophrl_bringup.bench.recording_load import RATES
+from prophrl_bringup.nodes.arm_client import TASK
+from prophrl_bringup.program import Program, Programs
 
 CAMERAS = ("left", "right")
 PARTS = (*CAMERAS, "arm")
@@ -45,7 +46,7 @@ class RecorderRig:
         self._size = size
         self.variables = dict(os.environ) | environment.unset_defaults() | {"ROS_DOMAIN_ID": str(domain)}
         self._load: list[Program] = []
-        self._programs: list[Program] = []
+        self._programs = Programs(folder, self.variables)
         self._recorders = 0
 
     def __enter__(self) -> "RecorderRig":
@@ -54,20 +55,18 @@ class RecorderRig:
         self._node = rclpy.create_node("session", context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
-        latched = QoSProfile(depth=20, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self._events = self._node.create_publisher(EpisodeEvent, "episode/event", latched)
+        self._events = self._node.create_publisher(EpisodeEvent, "episode/event", EVENTS)
         self.status: RecorderStatus | None = None
-        self._node.create_subscription(RecorderStatus, "recorder/status", self._heard, latched)
+        self._node.create_subscription(RecorderStatus, "recorder/status", self._heard, EVENTS)
         width, height = map(str, self._size)
         for part in PARTS:
             words = ("--cell", self.cell_file, "--part", part, "--width", width, "--height", height)
             sent = self.folder / f"sent-{part}.json"
-            self._load.append(self._start("prophrl_bringup.bench.recording_load", *words, "--sent", sent))
+            self._load.append(self.start_program("prophrl_bringup.bench.recording_load", *words, "--sent", sent))
         return self
 
     def __exit__(self, *exc) -> None:
-        for program in (*self._programs, *self._load):
-            program.stop()
+        self._programs.stop()
         self._executor.shutdown(timeout_sec=1.0)
         self._node.destroy_node()
         rclpy.shutdown(context=self._context)
@@ -75,14 +74,9 @@ class RecorderRig:
     def _heard(self, status: RecorderStatus) -> None:
         self.status = status
 
-    def _start(self, module: str, *words) -> Program:
-        log = self.folder / f"{module.rsplit('.', 1)[-1]}-{len(self._load) + len(self._programs)}.log"
-        return Program([sys.executable, "-m", module, *words], log, self.variables)
-
     def start_program(self, module: str, *words) -> Program:
         """Start ``python -m module`` beside the load; it is stopped at the end."""
-        self._programs.append(self._start(module, *words))
-        return self._programs[-1]
+        return self._programs.start(module, *words)
 
     def start_recorder(self, episodes: Path | None = None) -> tuple[Program, Path]:
         """A fresh recorder_node that hears the session and all of the load, and the folder that it records to."""
@@ -101,7 +95,7 @@ class RecorderRig:
 
     def _heard_since(self, launched_ns: int) -> bool:
         stamp = self.status.header.stamp if self.status is not None else None
-        return stamp is not None and stamp.sec * 1_000_000_000 + stamp.nanosec > launched_ns
+        return stamp is not None and nanoseconds_of(stamp) > launched_ns
 
     def _hears_all(self) -> bool:
         expected = len(RATES) + 2 * len(CAMERAS)  # a camera's picture and camera_info
@@ -136,7 +130,7 @@ class RecorderRig:
 
     def event(self, kind: int, episode: str, **fields) -> int:
         """Announce the start or the end of an episode; its stamp, ns."""
-        event = EpisodeEvent(event=kind, episode_id=episode, task="grasp_bottle", **fields)
+        event = EpisodeEvent(event=kind, episode_id=episode, task=TASK, **fields)
         now = self._node.get_clock().now()
         event.header.stamp = now.to_msg()
         self._events.publish(event)

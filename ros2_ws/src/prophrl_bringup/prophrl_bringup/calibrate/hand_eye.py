@@ -35,41 +35,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    import cv2
     import numpy as np
-    from prophrl_calibration import cell_file, hand_eye, overlay, proposals, rig, way
+    from prophrl_calibration import cell_file, hand_eye, overlay, proposals, way
     from prophrl_calibration.views import Mount, Problem
-    from prophrl_cell.arm.envelope import Envelope
     from prophrl_core import se3
     from prophrl_core.cell import load_cell
-    from prophrl_core.task import load_task
 
     from prophrl_bringup.calibrate import arguments as common
-    from prophrl_bringup.calibrate import pictures
-    from prophrl_bringup.calibrate.station import Station
+    from prophrl_bringup.calibrate import board_tour, pictures
 
-    cv2.setNumThreads(1)
-    cell = load_cell(arguments.cell)
-    camera = common.camera_of(cell, arguments.camera)
-    on_tool = cell.camera(camera).T_tool0_camera is not None
-    mount = Mount(arguments.mount) if arguments.mount else (Mount.EYE_IN_HAND if on_tool else Mount.EYE_TO_HAND)
-    target = common.board_of(arguments, rig.HAND_TARGET if mount is Mount.EYE_TO_HAND else rig.TABLE_TARGET)
-    nominal = pictures.nominal_of(cell, mount, camera, target)
-    folder = common.run_folder(arguments)
-    envelope = Envelope(cell, load_task("grasp_bottle").action)
-    poses = proposals.propose(
-        envelope, np.array(cell.robot.home), nominal, proposals.Search(poses=arguments.poses), arguments.seed
-    )
-    pictures.preview(poses, nominal, folder / "proposed.png")
-    pace = way.Pace()
-    print(f"{len(poses)} poses, at most {pace.speed} m/s; what the camera should see: {folder / 'proposed.png'}")
-    print(pictures.table(poses, envelope.T_tool0_tcp), flush=True)
-    common.word_given(
-        arguments, "Is the way clear, and the board fastened? The arm goes home first, then to these poses."
-    )
+    asked = board_tour.prepare(arguments, arguments.mount)
+    cell, camera, mount, target, folder = asked.cell, asked.camera, asked.mount, asked.target, asked.folder
+    search = proposals.Search(poses=arguments.poses)
+    poses, pace = proposals.propose(asked.envelope, asked.home, asked.nominal, search, arguments.seed), way.Pace()
+    asked.show_and_ask(poses, pace)
 
-    trouble = dict(noise=arguments.noise)
-    with Station(pictures.station_cell(arguments, folder, camera, nominal), folder, camera, **trouble) as station:
+    with asked.station() as station:
         station.begin()
         off = station.nominal_kinematics_error()
         if off > 5e-4:
@@ -77,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
                 f"prophrl: warning: the arm's own calibration puts the TCP {1e3 * off:.1f} mm from the nominal "
                 "kinematics in use; errors of that size stay in every pose"
             )
-        taken = pictures.tour(station, camera, nominal, poses, pace)
+        taken = pictures.tour(station, camera, asked.nominal, poses, pace)
         model = station.camera_model()
         station.end()
         problem = Problem(mount, target, model, tuple(t.view for t in taken))
@@ -103,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
         tile, T_camera_target = t.pixels.copy(), se3.inverse(outcome.solution.X) @ M @ outcome.solution.Y
         overlay.draw_outline(tile, target, T_camera_target, model)
         T_base_camera = outcome.solution.X if mount is Mount.EYE_TO_HAND else t.view.T_base_tool0 @ outcome.solution.X
-        T_camera_tcp = overlay.seen(T_base_camera, t.view.T_base_tool0 @ envelope.T_tool0_tcp)
+        T_camera_tcp = overlay.seen(T_base_camera, t.view.T_base_tool0 @ asked.envelope.T_tool0_tcp)
         overlay.draw_gripper(tile, T_camera_tcp, model, cell.gripper.stroke)
         overlay.draw_axes(tile, T_camera_tcp, model, 0.06, t.view.name)
         overlay.draw_axes(tile, overlay.seen(T_base_camera, np.eye(4)), model, 0.2, "base")

@@ -22,38 +22,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    import cv2
     import numpy as np
-    from prophrl_calibration import cell_file, intrinsics, proposals, rig, way
-    from prophrl_calibration.views import Mount
-    from prophrl_cell.arm.envelope import Envelope
-    from prophrl_core.cell import load_cell
-    from prophrl_core.task import load_task
+    from prophrl_calibration import cell_file, intrinsics, proposals, way
 
     from prophrl_bringup.calibrate import arguments as common
-    from prophrl_bringup.calibrate import pictures
-    from prophrl_bringup.calibrate.station import Station
+    from prophrl_bringup.calibrate import board_tour, pictures
 
-    cv2.setNumThreads(1)
-    cell = load_cell(arguments.cell)
-    camera = common.camera_of(cell, arguments.camera)
-    mount = Mount.EYE_TO_HAND if cell.camera(camera).T_tool0_camera is None else Mount.EYE_IN_HAND
-    target = common.board_of(arguments, rig.HAND_TARGET if mount is Mount.EYE_TO_HAND else rig.TABLE_TARGET)
-    nominal, home = pictures.nominal_of(cell, mount, camera, target), np.array(cell.robot.home)
-    folder = common.run_folder(arguments)
-    envelope = Envelope(cell, load_task("grasp_bottle").action)
-    choice = proposals.candidates(envelope, home, nominal, proposals.Search(), np.random.default_rng(arguments.seed))
-    poses = proposals.in_order(proposals.covering(nominal, choice, arguments.poses), home)
-    pictures.preview(poses, nominal, folder / "proposed.png")
-    print(f"{len(poses)} poses; what the camera should see: {folder / 'proposed.png'}")
-    print(pictures.table(poses, envelope.T_tool0_tcp), flush=True)
-    common.word_given(
-        arguments, "Is the way clear, and the board fastened? The arm goes home first, then to these poses."
-    )
-    trouble = dict(noise=arguments.noise)
-    with Station(pictures.station_cell(arguments, folder, camera, nominal), folder, camera, **trouble) as station:
+    asked = board_tour.prepare(arguments)
+    camera, target, folder, nominal = asked.camera, asked.target, asked.folder, asked.nominal
+    seeded = np.random.default_rng(arguments.seed)
+    choice = proposals.candidates(asked.envelope, asked.home, nominal, proposals.Search(), seeded)
+    poses, pace = proposals.in_order(proposals.covering(nominal, choice, arguments.poses), asked.home), way.Pace()
+    asked.show_and_ask(poses, pace)
+    with asked.station() as station:
         station.begin()
-        taken = pictures.tour(station, camera, nominal, poses, way.Pace())
+        taken = pictures.tour(station, camera, nominal, poses, pace)
         model = station.camera_model()
         station.end()
 

@@ -1,7 +1,6 @@
 """A cell brought up for calibration: the real arm_node and camera_node, a simulated cell where the cell is one."""
 
 import os
-import sys
 import time
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from prophrl_core.camera import CameraModel
 from prophrl_core.cell import CellSpec, load_cell
 from prophrl_core.config_path import find_config
 from prophrl_core.errors import UserError
+from prophrl_core.stamps import seconds_of
 from prophrl_core.task import load_task
 from prophrl_core.ur_kinematics import forward
 from prophrl_interfaces.msg import ArmStatus
@@ -23,17 +23,12 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image
 
 from prophrl_bringup import environment
-from prophrl_bringup.bench.arm_client import ArmClient
-from prophrl_bringup.bench.arm_rig import Program
+from prophrl_bringup.nodes.arm_client import TASK, ArmClient
+from prophrl_bringup.program import Programs
 
 EPISODE = "00000000-000000-calibration"
 _REST_S = 0.25  # before and after a picture
 _LIMIT_S = 20.0
-_TASK = "grasp_bottle"  # whose actions move the arm; nothing else of it is used
-
-
-def seconds_of(stamp) -> float:
-    return stamp.sec + 1e-9 * stamp.nanosec
 
 
 class Station:
@@ -45,19 +40,19 @@ class Station:
     def __init__(self, cell_file: Path, folder: Path, camera: str, **trouble):
         self.cell: CellSpec = load_cell(cell_file)
         self._file, self.folder, self._camera, self._trouble = cell_file, folder, camera, trouble
-        self._programs: list[Program] = []
+        self._programs = Programs(folder, dict(os.environ) | environment.unset_defaults())
         self.control: ControlClient | None = None
         self._image: Image | None = None
         self._info: CameraInfo | None = None
         self.on_image = lambda image: None
-        self.task = load_task(_TASK)
+        self.task = load_task(TASK)  # its actions move the arm; nothing else of it is used
         self.envelope = Envelope(self.cell, self.task.action)
 
     def __enter__(self) -> "Station":
         try:
             self._open()
         except BaseException:
-            self._stop()
+            self._programs.stop()
             raise
         return self
 
@@ -65,21 +60,20 @@ class Station:
         self.client.close()
         if self.control is not None:
             self.control.close()
-        self._stop()
+        self._programs.stop()
 
     def _open(self) -> None:
-        variables = dict(os.environ) | environment.unset_defaults()
         os.environ.update(environment.unset_defaults())
         name = self._camera
         if self.cell.simulator is not None:
-            words = ["-m", "prophrl_sim.serve", "--cell", self._file, "--task", _TASK]
-            self._start("sim_cell", words, variables).wait_for("ready on")
+            words = ("--cell", self._file, "--task", TASK)
+            self._programs.start("prophrl_sim.serve", *words, name="sim_cell").wait_for("ready on")
             self.control = ControlClient(self.cell.robot.ip, self.cell.simulator.control_port)
             self.control.request("camera", name=name, **self._trouble)
-        words = ["-p", f"cell_file:={self._file}", "-p", f"task_file:={_TASK}"]
-        self._start("arm_node", ["-m", "prophrl_cell.nodes.arm_node", "--ros-args", *words], variables)
-        words = ["-r", f"__node:=camera_{name}", "-p", f"cell_file:={self._file}", "-p", f"camera:={name}"]
-        self._start(f"camera_{name}", ["-m", "prophrl_cell.nodes.camera_node", "--ros-args", *words], variables)
+        words = ("-p", f"cell_file:={self._file}", "-p", f"task_file:={TASK}")
+        self._programs.start("prophrl_cell.nodes.arm_node", "--ros-args", *words, name="arm_node")
+        words = ("-r", f"__node:=camera_{name}", "-p", f"cell_file:={self._file}", "-p", f"camera:={name}")
+        self._programs.start("prophrl_cell.nodes.camera_node", "--ros-args", *words, name=f"camera_{name}")
         domain = int(os.environ["ROS_DOMAIN_ID"]) if "ROS_DOMAIN_ID" in os.environ else None
         self.client = ArmClient(domain, "calibration")
         subscribe = self.client.node.create_subscription
@@ -88,20 +82,12 @@ class Station:
         self._until(lambda: self.client.status is not None, "arm_node")
         self._until(lambda: self._image is not None and self._info is not None, f"pictures of camera {name}")
 
-    def _start(self, name: str, words: list, variables: dict) -> Program:
-        self._programs.append(Program([sys.executable, *words], self.folder / f"{name}.log", variables))
-        return self._programs[-1]
-
-    def _stop(self) -> None:
-        for program in reversed(self._programs):
-            program.stop()
-
     def _until(self, predicate, what: str) -> None:
         """As ``ArmClient.until``; a program that ended meanwhile is quoted."""
         end = time.monotonic() + 60.0
         while not predicate():
             self.client.spin(0.05)
-            for program in self._programs:
+            for program in self._programs.running:
                 if program.popen.poll() is not None:
                     last = (program.output().strip().splitlines() or ["no word"])[-1]
                     raise UserError(f"{program.log.stem} ended: {last.removeprefix('prophrl: error: ')}")

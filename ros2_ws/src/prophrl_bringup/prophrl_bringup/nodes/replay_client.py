@@ -1,15 +1,18 @@
 """Runs a plan on a live cell as an episode of its own: homes, announces the episode, sends chunks, says how it went."""
 
+import functools
 import time
 
 import numpy as np
 import rclpy
 from prophrl_core import se3
 from prophrl_core.errors import UserError
+from prophrl_core.nodes.qos import EVENTS, LATEST
+from prophrl_core.stamps import seconds_of
 from prophrl_core.task import TaskSpec
 from prophrl_interfaces.msg import ActionChunk, ArmStatus, ArmTarget, EpisodeEvent, ExecutedAction, RecorderStatus
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from std_srvs.srv import Trigger
 
 from prophrl_bringup.replay_plan import Plan
@@ -35,19 +38,18 @@ class ReplayClient:
         self._node = rclpy.create_node("replay", context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
-        reliable = {"reliability": ReliabilityPolicy.RELIABLE}
-        latched = reliable | {"durability": DurabilityPolicy.TRANSIENT_LOCAL}
+        reliable = functools.partial(QoSProfile, reliability=ReliabilityPolicy.RELIABLE)
         self._arm: ArmStatus | None = None
         self._recorder: RecorderStatus | None = None
         self._targets: list[tuple[float, ArmTarget]] = []
         self._first_end: float | None = None
         subscribe = self._node.create_subscription
-        subscribe(ArmStatus, "arm/status", self._arm_heard, QoSProfile(depth=1, **latched))
-        subscribe(RecorderStatus, "recorder/status", self._recorder_heard, QoSProfile(depth=1, **latched))
+        subscribe(ArmStatus, "arm/status", self._arm_heard, LATEST)
+        subscribe(RecorderStatus, "recorder/status", self._recorder_heard, LATEST)
         subscribe(ArmTarget, "arm/target", self._target_heard, qos_profile_sensor_data)
-        subscribe(ExecutedAction, "arm/executed_action", self._executed_heard, QoSProfile(depth=100, **reliable))
-        self._chunks = self._node.create_publisher(ActionChunk, "arm/chunk", QoSProfile(depth=1, **reliable))
-        self._events = self._node.create_publisher(EpisodeEvent, "episode/event", QoSProfile(depth=20, **latched))
+        subscribe(ExecutedAction, "arm/executed_action", self._executed_heard, reliable(depth=100))
+        self._chunks = self._node.create_publisher(ActionChunk, "arm/chunk", reliable(depth=1))
+        self._events = self._node.create_publisher(EpisodeEvent, "episode/event", EVENTS)
         self._home = self._node.create_client(Trigger, "arm/home")
 
     def close(self) -> None:
@@ -108,12 +110,12 @@ class ReplayClient:
         self._recorder = status
 
     def _target_heard(self, target: ArmTarget) -> None:
-        self._targets.append((_seconds(target.header.stamp), target))
+        self._targets.append((seconds_of(target.header.stamp), target))
         del self._targets[:-200]
 
     def _executed_heard(self, executed: ExecutedAction) -> None:
         if self._first_end is None:
-            self._first_end = _seconds(executed.header.stamp)
+            self._first_end = seconds_of(executed.header.stamp)
 
     def _ready(self) -> bool:
         return self._arm is not None and self._arm.mode == ArmStatus.MODE_READY
@@ -163,10 +165,6 @@ class ReplayClient:
             if time.monotonic() > end:
                 arm = "not heard" if self._arm is None else f"in mode {self._arm.mode} {self._arm.reason}"
                 raise UserError(f"replay: expected {what} in {LIMIT_S:.0f} s, it did not come; the arm is {arm}")
-
-
-def _seconds(stamp) -> float:
-    return stamp.sec + stamp.nanosec * 1e-9
 
 
 def _pose(target: ArmTarget) -> np.ndarray:

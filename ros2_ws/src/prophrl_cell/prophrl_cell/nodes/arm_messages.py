@@ -5,6 +5,7 @@ from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PoseStamped, WrenchStamped
 from prophrl_core import se3
 from prophrl_core.clock import realtime_to_monotonic
+from prophrl_core.stamps import nanoseconds_of
 from prophrl_interfaces.msg import ArmStatus, ArmTarget, EnvelopeEvent, ExecutedAction, TeleopCommand
 from sensor_msgs.msg import JointState
 
@@ -19,7 +20,7 @@ def teleop_fields(message: TeleopCommand, arrived: float) -> dict:
     """Fields of a ``shared_state.TELEOP`` record; ``arrived`` is monotonic s."""
     linear, angular, read = message.twist.linear, message.twist.angular, message.header.stamp
     return {
-        "arrived": arrived, "stamp": realtime_to_monotonic(read.sec * 1_000_000_000 + read.nanosec),
+        "arrived": arrived, "stamp": realtime_to_monotonic(nanoseconds_of(read)),
         "deadman": message.deadman, "freedrive": message.freedrive, "frame": message.frame,
         "twist": (linear.x, linear.y, linear.z, angular.x, angular.y, angular.z), "openness": message.openness,
     }  # fmt: skip

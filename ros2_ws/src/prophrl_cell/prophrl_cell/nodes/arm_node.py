@@ -17,6 +17,8 @@ from prophrl_core.cell import load_cell
 from prophrl_core.clock import realtime_offset_ns, realtime_to_monotonic
 from prophrl_core.errors import UserError
 from prophrl_core.nodes.lifecycle_process import ProcessNode, run
+from prophrl_core.nodes.qos import EVENTS, LATEST
+from prophrl_core.stamps import nanoseconds_of
 from prophrl_core.task import load_task
 from prophrl_core.ur_models import JOINT_NAMES
 from prophrl_interfaces.msg import (
@@ -29,7 +31,7 @@ from prophrl_interfaces.msg import (
     GripperCommand,
     TeleopCommand,
 )  # fmt: skip
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 
@@ -41,8 +43,6 @@ from prophrl_cell.nodes import arm_messages as convert
 
 _NICE, _CATCH_UP = -10, 16
 _PUBLISH_HZ, _SLOWER, _STATUS_S, _GRIPPER_S = 125, 2, 0.1, 0.5
-_STATE_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-_EVENT_QOS = QoSProfile(depth=20, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 _COMMAND_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 _LOG_QOS = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
 
@@ -84,12 +84,12 @@ class ArmNode(ProcessNode):
         self._tcp_pose = self.create_publisher(PoseStamped, "arm/tcp_pose", qos_profile_sensor_data)
         self._wrench = self.create_publisher(WrenchStamped, "arm/wrench", qos_profile_sensor_data)
         self._target = self.create_publisher(ArmTarget, "arm/target", qos_profile_sensor_data)
-        self._status = self.create_publisher(ArmStatus, "arm/status", _STATE_QOS)
+        self._status = self.create_publisher(ArmStatus, "arm/status", LATEST)
         self._executed = self.create_publisher(ExecutedAction, "arm/executed_action", _LOG_QOS)
         self._envelope = self.create_publisher(EnvelopeEvent, "arm/envelope_event", _LOG_QOS)
         self._gripper_command = self.create_publisher(GripperCommand, "gripper/command", _COMMAND_QOS)
         chunks = self.create_subscription(ActionChunk, "arm/chunk", self._on_chunk, _COMMAND_QOS)
-        episodes = self.create_subscription(EpisodeEvent, "episode/event", self._on_episode, _EVENT_QOS)
+        episodes = self.create_subscription(EpisodeEvent, "episode/event", self._on_episode, EVENTS)
         teleop = self.create_subscription(TeleopCommand, "teleop/command", self._on_teleop, _COMMAND_QOS)
         self._entities = [
             (self.destroy_subscription, chunks),
@@ -190,12 +190,12 @@ class ArmNode(ProcessNode):
             dims = 0  # not what it claims to be: refused for its size
         elif dims == 7 and steps <= MAX_CHUNK_STEPS:
             actions[:steps] = values.reshape(steps, dims)
-        observed = message.observation_stamp.sec * 1_000_000_000 + message.observation_stamp.nanosec
+        observed = realtime_to_monotonic(nanoseconds_of(message.observation_stamp))
         taken = self._supervisor.send(
             Command.CHUNK, source=message.source, episode_id=message.episode_id.encode()[:64],
             spec_id=message.spec_id.encode()[:16], policy_version=message.policy_version.encode()[:128],
             sequence=message.sequence, step_period=message.step_period,
-            observation_time=realtime_to_monotonic(observed), steps=steps, dims=dims, actions=actions,
+            observation_time=observed, steps=steps, dims=dims, actions=actions,
         )  # fmt: skip
         if not taken:
             self.get_logger().warning("a chunk was dropped: the RTDE process does not take commands")

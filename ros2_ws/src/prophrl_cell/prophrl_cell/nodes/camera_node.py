@@ -10,8 +10,9 @@ from prophrl_core.camera import CameraModel
 from prophrl_core.cell import load_cell
 from prophrl_core.clock import monotonic_to_realtime_ns
 from prophrl_core.nodes.lifecycle_process import ProcessNode, run
+from prophrl_core.nodes.qos import LATEST
 from prophrl_interfaces.msg import CameraStatus
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image
 
 from prophrl_cell.camera.capture import CaptureLoop, CaptureState
@@ -21,7 +22,6 @@ from prophrl_cell.camera.stream_health import StallConfig
 from prophrl_cell.image_cdr import image_message
 
 STATUS_PERIOD_S = 0.2
-STATE_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 class CameraNode(ProcessNode):
@@ -46,7 +46,7 @@ class CameraNode(ProcessNode):
             Image, f"camera/{name}/aligned_depth_to_color/image_raw", qos_profile_sensor_data
         )
         self._info = self.create_publisher(CameraInfo, f"camera/{name}/color/camera_info", qos_profile_sensor_data)
-        self._status = self.create_publisher(CameraStatus, f"camera/{name}/status", STATE_QOS)
+        self._status = self.create_publisher(CameraStatus, f"camera/{name}/status", LATEST)
         self._last_state: tuple[bool, str] | None = None
         self._last_status_s = 0.0
         model = self._capture.open()

@@ -2,6 +2,7 @@
 
 import time
 
+from prophrl_core.stamps import seconds_of
 from prophrl_interfaces.msg import (
     ArmStatus,
     CameraStatus,
@@ -30,10 +31,6 @@ _EVENTS = {getattr(EpisodeEvent, name): name.lower()
            for name in ("RESET_REQUESTED", "STARTED", "LABEL_REQUESTED", "STOPPED", "SESSION_ENDED")}  # fmt: skip
 
 
-def _seconds(stamp) -> float:
-    return stamp.sec + stamp.nanosec * 1e-9
-
-
 def arm(message: ArmStatus) -> views.ArmView:
     return views.ArmView(
         heard_s=time.monotonic(), mode=_MODES.get(message.mode, str(message.mode)), reason=message.reason,
@@ -45,8 +42,9 @@ def arm(message: ArmStatus) -> views.ArmView:
 
 def envelope(message: EnvelopeEvent) -> views.EnvelopeView:
     return views.EnvelopeView(
-        _seconds(message.header.stamp), _ACTIONS.get(message.action, str(message.action)), message.limit, message.detail
-    )
+        seconds_of(message.header.stamp), _ACTIONS.get(message.action, str(message.action)), message.limit,
+        message.detail,
+    )  # fmt: skip
 
 
 def camera(message: CameraStatus) -> views.CameraView:
@@ -91,6 +89,6 @@ def teleop(message: TeleopStatus) -> views.TeleopView:
 def episode(message: EpisodeEvent) -> Event:
     return Event(
         kind=_EVENTS.get(message.event, ""), trial=message.trial, seed=message.seed, episode_id=message.episode_id,
-        at_s=_seconds(message.header.stamp), outcome=message.outcome, reason=message.reason,
+        at_s=seconds_of(message.header.stamp), outcome=message.outcome, reason=message.reason,
         instruction=message.instruction,
     )  # fmt: skip

@@ -7,7 +7,6 @@ The executor spins in a thread, the web server has the main thread, the jog is p
 when the server stalls, heartbeats stop coming and the jog ends by itself.
 """
 
-import contextlib
 import os
 import sys
 import threading
@@ -20,6 +19,7 @@ from geometry_msgs.msg import PoseStamped
 from prophrl_core.cell import load_cell
 from prophrl_core.errors import UserError
 from prophrl_core.nodes.lifecycle_process import ProcessNode
+from prophrl_core.nodes.qos import EVENTS, LATEST
 from prophrl_core.stop_signal import StopSignal
 from prophrl_core.task import load_task
 from prophrl_interfaces.action import RunTrials
@@ -37,7 +37,7 @@ from prophrl_interfaces.msg import (
 from prophrl_interfaces.srv import LabelEpisode, LoadPolicy
 from rclpy.action import ActionClient
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
@@ -50,13 +50,12 @@ from prophrl_cell.console.server import ConsoleServer
 from prophrl_cell.console.session_view import SessionView
 from prophrl_cell.console.views import CellState
 from prophrl_cell.nodes import console_messages as convert
+from prophrl_cell.nodes.console_answers import answered, call
 from prophrl_cell.nodes.console_jog import JogPublisher
-from prophrl_cell.nodes.polled_group import Polled
+from prophrl_cell.nodes.polled_group import subscribe_polled, take
 
 SPIN_TIMEOUT_S = 0.1
 TRIGGERS = ("arm/hold", "arm/resume", "arm/unlock", "arm/home", "session/scene_ready")
-_LATEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-_EVENTS = QoSProfile(depth=20, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 _LOG = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
 _NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 _COMMANDS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
@@ -99,19 +98,21 @@ class ConsoleNode(ProcessNode):
         state = self.state
         subscribe = self.create_subscription
         subscriptions = [
-            subscribe(ArmStatus, "arm/status", lambda m: setattr(state, "arm", convert.arm(m)), _LATEST),
+            subscribe(ArmStatus, "arm/status", lambda m: setattr(state, "arm", convert.arm(m)), LATEST),
             subscribe(GripperState, "gripper/state", lambda m: setattr(state, "gripper", convert.gripper(m)), _NEWEST),
-            subscribe(PolicyStatus, "policy/status", lambda m: state.policy_heard(convert.policy(m)), _LATEST),
-            subscribe(RecorderStatus, "recorder/status", self._recorder_heard, _LATEST),
-            subscribe(TeleopStatus, "teleop/status", lambda m: setattr(state, "teleop", convert.teleop(m)), _LATEST),
+            subscribe(PolicyStatus, "policy/status", lambda m: state.policy_heard(convert.policy(m)), LATEST),
+            subscribe(RecorderStatus, "recorder/status", self._recorder_heard, LATEST),
+            subscribe(TeleopStatus, "teleop/status", lambda m: setattr(state, "teleop", convert.teleop(m)), LATEST),
             subscribe(EnvelopeEvent, "arm/envelope_event", lambda m: state.envelope_event(convert.envelope(m)), _LOG),
-            subscribe(EpisodeEvent, "episode/event", lambda m: self.session.heard(convert.episode(m)), _EVENTS),
+            subscribe(EpisodeEvent, "episode/event", lambda m: self.session.heard(convert.episode(m)), EVENTS),
         ]
         for camera in self._cell.cameras:
             topic = f"camera/{camera.name}"
-            subscriptions.append(subscribe(CameraStatus, f"{topic}/status", self._camera_heard, _LATEST))
-            self._pictures[camera.name] = self._polled(Image, f"{topic}/color/image_raw", raw=True)
-        self._tcp_pose = self._polled(PoseStamped, "arm/tcp_pose")
+            subscriptions.append(subscribe(CameraStatus, f"{topic}/status", self._camera_heard, LATEST))
+            self._pictures[camera.name] = subscribe_polled(
+                self, Image, f"{topic}/color/image_raw", _NEWEST, raw=True
+            )
+        self._tcp_pose = subscribe_polled(self, PoseStamped, "arm/tcp_pose", _NEWEST)
         subscriptions += [*self._pictures.values(), self._tcp_pose]
         self._triggers = {name: self.create_client(Trigger, name) for name in TRIGGERS}
         self._label = self.create_client(LabelEpisode, "episode/label")
@@ -134,24 +135,24 @@ class ConsoleNode(ProcessNode):
     # --- what the page asks ------------------------------------------------------------------------------------------
 
     def trigger(self, service: str) -> "Future[Answer]":
-        return self._call(self._triggers[service], Trigger.Request(), f"{service}: done")
+        return call(self._triggers[service], Trigger.Request(), f"{service}: done")
 
     def label(self, outcome: str, reason: str, operator: str) -> "Future[Answer]":
         request = LabelEpisode.Request(outcome=outcome, reason=reason, operator_name=operator)
-        return self._call(self._label, request, f"labelled: {outcome}")
+        return call(self._label, request, f"labelled: {outcome}")
 
     def load_policy(self, bundle: Path) -> "Future[Answer]":
-        return self._call(self._load, LoadPolicy.Request(bundle=str(bundle)), f"loaded {bundle.name}")
+        return call(self._load, LoadPolicy.Request(bundle=str(bundle)), f"loaded {bundle.name}")
 
     def stop_trial(self, operator: str) -> "Future[Answer]":
         word = EpisodeCommand(command=EpisodeCommand.STOP, operator_name=operator)
         word.header.stamp = self.get_clock().now().to_msg()
         self._words_out.publish(word)
-        return _answered(True, "asked the session to stop the trial")
+        return answered(True, "asked the session to stop the trial")
 
     def start_session(self, trials: int, seed: int) -> "Future[Answer]":
         if not self._trials.server_is_ready():
-            return _answered(False, "run_trials is not offered; is session_node running?")
+            return answered(False, "run_trials is not offered; is session_node running?")
         answer: Future[Answer] = Future()
         goal = RunTrials.Goal(task=self._task.name, trials=trials, seed=seed)
         sent = self._trials.send_goal_async(goal, feedback_callback=self._fed_back)
@@ -170,23 +171,19 @@ class ConsoleNode(ProcessNode):
 
     def cancel_session(self) -> "Future[Answer]":
         """A cancel request without a goal's id and time cancels every goal."""
-        return self._call(self._cancel, CancelGoal.Request(), "the session ends")
+        return call(self._cancel, CancelGoal.Request(), "the session ends")
 
     def take_picture(self, camera: str) -> bytes | None:
-        return _take(self._pictures.get(camera))
+        return take(self._pictures.get(camera))
 
     def tcp_position(self) -> tuple[float, float, float] | None:
-        pose = _take(self._tcp_pose)
+        pose = take(self._tcp_pose)
         if pose is not None:
             position = pose.pose.position
             self._tcp = (position.x, position.y, position.z)
         return self._tcp
 
     # --- inside ------------------------------------------------------------------------------------------------------
-
-    def _polled(self, message_class, topic: str, raw: bool = False):
-        """A subscription that only keeps the newest message until somebody takes it."""
-        return self.create_subscription(message_class, topic, _never, _NEWEST, callback_group=Polled(), raw=raw)
 
     def _camera_heard(self, message: CameraStatus) -> None:
         self.state.cameras[message.name] = convert.camera(message)
@@ -200,41 +197,6 @@ class ConsoleNode(ProcessNode):
     def _session_over(self, done) -> None:
         result = done.result().result
         self.session.ended(result.message or f"session over: {result.successes} of {result.trials} succeeded")
-
-    def _call(self, client, request, done_line: str) -> "Future[Answer]":
-        if not client.service_is_ready():
-            name = client.srv_name.removesuffix("/_action/cancel_goal")
-            return _answered(False, f"{name} is not offered; is its node running?")
-        answer: Future[Answer] = Future()
-
-        def came(done) -> None:
-            response = done.result()
-            ok = getattr(response, "success", getattr(response, "return_code", 1) == CancelGoal.Response.ERROR_NONE)
-            line = getattr(response, "message", "") or (done_line if ok else "refused without a reason")
-            answer.set_result(Answer(ok, line))
-
-        client.call_async(request).add_done_callback(came)
-        return answer
-
-
-def _answered(ok: bool, line: str) -> "Future[Answer]":
-    answer: Future[Answer] = Future()
-    answer.set_result(Answer(ok, line))
-    return answer
-
-
-def _take(subscription):
-    """The message that waits in a polled subscription, or None."""
-    if subscription is None:
-        return None
-    with contextlib.suppress(rclpy.exceptions.InvalidHandle), subscription.handle:
-        taken = subscription.handle.take_message(subscription.msg_type, subscription.raw)
-        return taken[0] if taken else None
-    return None
-
-
-def _never(message) -> None:
-    """Polled subscriptions have no callback."""
 
 
 def _spin(executor: SingleThreadedExecutor, ended: threading.Event) -> None:

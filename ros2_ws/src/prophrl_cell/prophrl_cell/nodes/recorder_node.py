@@ -18,12 +18,14 @@ import time
 from prophrl_core.cell import load_cell
 from prophrl_core.episode import PARTIAL_SUFFIX, EpisodeMeta, StreamSummary
 from prophrl_core.nodes.lifecycle_process import ProcessNode, run
+from prophrl_core.nodes.qos import LATEST
+from prophrl_core.stamps import seconds_of
 from prophrl_core.task import load_task
 from prophrl_interfaces.msg import EpisodeEvent, RecorderStatus, StreamHealth
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 
-from prophrl_cell.nodes.polled_group import Polled
+from prophrl_cell.nodes.polled_group import Polled, subscribe_polled
+from prophrl_cell.nodes.recorded_qos import profile_of
 from prophrl_cell.recorder.calibration import calibration_of
 from prophrl_cell.recorder.episode_recorder import EpisodeRecorder
 from prophrl_cell.recorder.topics import RecordedTopic, topics_for
@@ -60,8 +62,7 @@ class RecorderNode(ProcessNode):
         self._topics = topics_for(self._cell)
         self._calibration = calibration_of(self._cell)
         self._recorder = EpisodeRecorder(self._root, self._absolute(self._topics), self._cell.recorder)
-        self._status = self.create_publisher(RecorderStatus, "recorder/status", QoSProfile(
-            depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL))
+        self._status = self.create_publisher(RecorderStatus, "recorder/status", LATEST)
         self._last_state = None
         unfinished = sorted(path.name for path in self._root.glob("*" + PARTIAL_SUFFIX))
         if unfinished:
@@ -75,8 +76,8 @@ class RecorderNode(ProcessNode):
         polled = Polled()
         # The event topic first, so that an episode is open before the messages of the same poll are put.
         for topic in sorted(self._topics, key=lambda t: t.topic != EVENT_TOPIC):
-            subscription = self.create_subscription(
-                _message_class(topic.type_name), topic.topic, _never, _qos(topic), callback_group=polled, raw=True
+            subscription = subscribe_polled(
+                self, _message_class(topic.type_name), topic.topic, profile_of(topic), polled, raw=True
             )
             self._subscriptions_made.append((self.resolve_topic_name(topic.topic), subscription))
         self._event_topic = self.resolve_topic_name(EVENT_TOPIC)
@@ -123,7 +124,7 @@ class RecorderNode(ProcessNode):
 
     def _event_received(self, message: bytes, received_ns: int) -> None:
         event = deserialize_message(message, EpisodeEvent)
-        if event.header.stamp.sec + event.header.stamp.nanosec * 1e-9 < self._begun - LATCHED_AGE_S:
+        if seconds_of(event.header.stamp) < self._begun - LATCHED_AGE_S:
             return  # history of a session that began before this recorder
         if event.event == EpisodeEvent.STARTED:
             if self._pending_end is not None:
@@ -131,14 +132,14 @@ class RecorderNode(ProcessNode):
             self._recorder.begin(self._meta(event))
         self._recorder.put(self._event_topic, received_ns, message)
         if event.event == EpisodeEvent.STOPPED:
-            ended = event.header.stamp.sec + event.header.stamp.nanosec * 1e-9
+            ended = seconds_of(event.header.stamp)
             self._pending_end = (time.monotonic() + TAIL_S, (ended, event.outcome, event.reason, event.operator_name))
 
     def _meta(self, event: EpisodeEvent) -> EpisodeMeta:
         return EpisodeMeta(
             episode_id=event.episode_id, task=event.task, instruction=event.instruction, cell=self._cell.name,
             robot=self._cell.robot.model, policy_version=event.policy_version, seed=event.seed, trial=event.trial,
-            started=event.header.stamp.sec + event.header.stamp.nanosec * 1e-9, spec_id=self._spec_id,
+            started=seconds_of(event.header.stamp), spec_id=self._spec_id,
             operator=event.operator_name or self.get_parameter("operator").value, calibration=self._calibration,
         )
 
@@ -171,22 +172,9 @@ def _health(stream: StreamSummary) -> StreamHealth:
     )
 
 
-def _never(message: bytes) -> None:
-    """Polled subscriptions have no callback."""
-
-
 def _message_class(type_name: str):
     package, kind, name = type_name.split("/")
     return getattr(importlib.import_module(f"{package}.{kind}"), name)
-
-
-def _qos(topic: RecordedTopic) -> QoSProfile:
-    return QoSProfile(
-        history=HistoryPolicy.KEEP_LAST,
-        depth=topic.depth,
-        reliability=ReliabilityPolicy.RELIABLE if topic.reliable else ReliabilityPolicy.BEST_EFFORT,
-        durability=DurabilityPolicy.TRANSIENT_LOCAL if topic.transient else DurabilityPolicy.VOLATILE,
-    )
 
 
 def main() -> None:

@@ -4,9 +4,9 @@ import functools
 import time
 
 from prophrl_core.cell import CellSpec
+from prophrl_core.nodes.qos import LATEST
 from prophrl_interfaces.msg import ArmStatus, CameraStatus, PolicyStatus, RecorderStatus, TeleopStatus
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from prophrl_cell.graph_health import GraphHealth
 
@@ -18,7 +18,6 @@ ARM_MODES = {
     getattr(ArmStatus, name): name.removeprefix("MODE_").lower().replace("_", " ")
     for name in dir(type(ArmStatus)) if name.startswith("MODE_")
 }  # fmt: skip
-LATEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 class SessionHealth:

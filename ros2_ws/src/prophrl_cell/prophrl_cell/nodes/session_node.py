@@ -15,12 +15,13 @@ import time
 from prophrl_core.cell import load_cell
 from prophrl_core.episode import new_episode_id
 from prophrl_core.nodes.lifecycle_process import ProcessNode, run
+from prophrl_core.nodes.qos import EVENTS
 from prophrl_core.task import load_task
 from prophrl_interfaces.action import RunTrials
 from prophrl_interfaces.msg import EpisodeCommand, EpisodeEvent
 from prophrl_interfaces.srv import LabelEpisode
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.task import Future
 from std_srvs.srv import Trigger
 
@@ -40,7 +41,7 @@ from prophrl_cell.session import (
 
 STEP_PERIOD_S = 0.05
 PATIENCE_S = 3600.0  # with a person who runs the trials
-EVENTS = {
+EVENT_NUMBERS = {
     Announce.RESET_REQUESTED: EpisodeEvent.RESET_REQUESTED,
     Announce.STARTED: EpisodeEvent.STARTED,
     Announce.LABEL_REQUESTED: EpisodeEvent.LABEL_REQUESTED,
@@ -53,7 +54,6 @@ OUTCOMES = {
 WAITING = (Phase.HOMING, Phase.RESET)
 NO_SESSION = "no session is running"
 WORD_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
-EVENT_QOS = QoSProfile(depth=20, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 class SessionNode(ProcessNode):
@@ -76,7 +76,7 @@ class SessionNode(ProcessNode):
         self._task = load_task(self.text_parameter("task_file"))
         self._teleop = self.get_parameter("teleop").value
         self._next_seed = self.get_parameter("seed").value
-        self._events = self.create_publisher(EpisodeEvent, "episode/event", EVENT_QOS)
+        self._events = self.create_publisher(EpisodeEvent, "episode/event", EVENTS)
         self._home = self.create_client(Trigger, "arm/home")
 
     def begin(self) -> None:
@@ -162,12 +162,12 @@ class SessionNode(ProcessNode):
         view = View(self._health.arm_moving, trouble, trouble, cancelled)
         for command in session.step(now, view):
             self._carry_out(command)
-        if trouble and trouble != self._waiting_line and phase.value == "homing":
+        if trouble and trouble != self._waiting_line and phase is Phase.HOMING:
             self.get_logger().warning(f"trial {session.trial}: waiting: {trouble}")
             self._waiting_line = trouble
         if session.phase is not phase:
             self._feedback(session)
-        if session.phase.value == "stopped":
+        if session.phase is Phase.DONE:
             if session.message:
                 self.get_logger().error(session.message)
             self._finished.set_result(None)
@@ -180,10 +180,10 @@ class SessionNode(ProcessNode):
             return
         for ended in session.results[self._reported :]:
             self._goal_handle.publish_feedback(RunTrials.Feedback(
-                trial=ended.trial, episode_id=ended.episode_id, phase="stopped", outcome=ended.outcome,
+                trial=ended.trial, episode_id=ended.episode_id, phase=Phase.DONE.value, outcome=ended.outcome,
             ))
         self._reported = len(session.results)
-        if session.phase.value != "stopped":
+        if session.phase is not Phase.DONE:
             self._goal_handle.publish_feedback(RunTrials.Feedback(
                 trial=session.trial, episode_id=session.episode_id, phase=session.phase.value,
             ))
@@ -198,7 +198,7 @@ class SessionNode(ProcessNode):
             )
             return
         event = EpisodeEvent(
-            event=EVENTS[command.what], episode_id=command.episode_id, task=self._task.name,
+            event=EVENT_NUMBERS[command.what], episode_id=command.episode_id, task=self._task.name,
             instruction=self._task.instruction, trial=command.trial, seed=command.seed,
             policy_version=self._health.policy_version, operator_name=self.get_parameter("operator").value,
         )  # fmt: skip

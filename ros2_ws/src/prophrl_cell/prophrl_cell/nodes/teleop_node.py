@@ -6,7 +6,6 @@
 All devices are read at once; the first whose deadman is pressed has the arm until it lets go or is lost.
 """
 
-import functools
 import math
 import sys
 import time
@@ -15,9 +14,10 @@ from pathlib import Path
 from prophrl_core.cell import load_cell
 from prophrl_core.errors import UserError
 from prophrl_core.nodes.lifecycle_process import ProcessNode, run
+from prophrl_core.nodes.qos import EVENTS, LATEST
 from prophrl_core.task import load_task
 from prophrl_interfaces.msg import ArmStatus, EpisodeCommand, EpisodeEvent, GripperState, TeleopCommand, TeleopStatus
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 
 from prophrl_cell.nodes.teleop_streams import FRAMES, open_stream
 from prophrl_cell.teleop.device_config import DEVICES, STREAM_KINDS, DeviceConfig, load_device
@@ -34,9 +34,6 @@ STAND_STILL = Wish(True, "base", (0.0,) * 6, math.nan, False)  # what a lost dev
 WORDS = {name: getattr(EpisodeCommand, name.upper()) for name in ("start", "stop", "success", "failure", "discard")}
 COMMAND_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 WORD_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
-LATCHED = functools.partial(
-    QoSProfile, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
-)
 
 
 class Device:
@@ -89,13 +86,13 @@ class TeleopNode(ProcessNode):
         self._gripper, self._arm_obeys, self._episode_id = math.nan, False, ""
         self._status_at, self._status_key, self._lines = -math.inf, None, {}
         self._command = self.create_publisher(TeleopCommand, "teleop/command", COMMAND_QOS)
-        self._status = self.create_publisher(TeleopStatus, "teleop/status", LATCHED(depth=1))
+        self._status = self.create_publisher(TeleopStatus, "teleop/status", LATEST)
         self._words = self.create_publisher(EpisodeCommand, "episode/command", WORD_QOS)
         subscribe = self.create_subscription
         subscriptions = [
-            subscribe(ArmStatus, "arm/status", self._arm_heard, LATCHED(depth=1)),
+            subscribe(ArmStatus, "arm/status", self._arm_heard, LATEST),
             subscribe(GripperState, "gripper/state", self._gripper_heard, qos_profile_sensor_data),
-            subscribe(EpisodeEvent, "episode/event", self._event_heard, LATCHED(depth=20)),
+            subscribe(EpisodeEvent, "episode/event", self._event_heard, EVENTS),
         ]
         streams = [d for d in self._devices.values() if d.config.kind in STREAM_KINDS]
         self._streams = [open_stream[device.config.kind](self, device.config, device.latest) for device in streams]

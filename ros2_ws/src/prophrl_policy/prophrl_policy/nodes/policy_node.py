@@ -11,10 +11,12 @@ from prophrl_core.cell import load_cell
 from prophrl_core.clock import realtime_to_monotonic
 from prophrl_core.errors import UserError
 from prophrl_core.nodes.lifecycle_process import ProcessNode, run
+from prophrl_core.nodes.qos import EVENTS, LATEST
+from prophrl_core.stamps import nanoseconds_of
 from prophrl_core.task import TaskSpec, load_task
 from prophrl_interfaces.msg import ActionChunk, ArmTarget, EpisodeEvent, PolicyStatus
 from prophrl_interfaces.srv import LoadPolicy
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from sensor_msgs.msg import Image
 
 from prophrl_policy.backends import ChunkPolicy, load_policy
@@ -70,20 +72,14 @@ class PolicyNode(ProcessNode):
         self._handles.clear()
 
     def _open_topics(self, camera: str) -> None:
-        latched = QoSProfile(
-            depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
-        )
-        events = QoSProfile(
-            depth=20, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
-        )
         reliable = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
         sensor = qos_profile_sensor_data
         self._chunks = self.create_publisher(ActionChunk, "arm/chunk", reliable)
-        self._status = self.create_publisher(PolicyStatus, "policy/status", latched)
+        self._status = self.create_publisher(PolicyStatus, "policy/status", LATEST)
         subscriptions = [
             self.create_subscription(Image, f"camera/{camera}/color/image_raw", self._on_image, sensor),
             self.create_subscription(ArmTarget, "arm/target", self._on_target, sensor),
-            self.create_subscription(EpisodeEvent, "episode/event", self._on_event, events),
+            self.create_subscription(EpisodeEvent, "episode/event", self._on_event, EVENTS),
         ]
         service = self.create_service(LoadPolicy, "policy/load", self._on_load)
         timer = self.create_timer(STATUS_PERIOD_S, self._publish_status)
@@ -155,7 +151,7 @@ class PolicyNode(ProcessNode):
 
 
 def _monotonic(stamp) -> float:
-    return realtime_to_monotonic(stamp.sec * 1_000_000_000 + stamp.nanosec)
+    return realtime_to_monotonic(nanoseconds_of(stamp))
 
 
 def _pixels(message: Image) -> np.ndarray:

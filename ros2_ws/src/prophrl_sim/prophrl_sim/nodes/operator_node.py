@@ -11,12 +11,12 @@ import time
 import rclpy
 from prophrl_core.cell import load_cell
 from prophrl_core.errors import UserError
+from prophrl_core.nodes.qos import EVENTS, LATEST
 from prophrl_core.stop_signal import StopSignal
 from prophrl_interfaces.msg import ArmStatus, EpisodeEvent
 from prophrl_interfaces.srv import LabelEpisode
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import Trigger
 
@@ -51,15 +51,9 @@ class OperatorNode(Node):
         self._done_with: EpisodeEvent | None = None
         self._answer = None
         self._not_before = 0.0
-        events = QoSProfile(
-            depth=20, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
-        )
-        self.create_subscription(EpisodeEvent, "episode/event", self._heard, events)
-        latest = QoSProfile(
-            depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
-        )
+        self.create_subscription(EpisodeEvent, "episode/event", self._heard, EVENTS)
         self._arm_holds = self._tool_cleared = False
-        self.create_subscription(ArmStatus, "arm/status", self._arm_heard, latest)
+        self.create_subscription(ArmStatus, "arm/status", self._arm_heard, LATEST)
         self._resume = self.create_client(Trigger, "arm/resume")
         self._scene_ready = self.create_client(Trigger, "session/scene_ready")
         self._label = self.create_client(LabelEpisode, "episode/label")

@@ -1,4 +1,4 @@
-"""An rclpy client of arm_node that plays policy, session and operator; used by benches and by system tests."""
+"""An rclpy client of arm_node that plays policy, session and operator, for calibration, benches and system tests."""
 
 import math
 import time
@@ -6,6 +6,7 @@ import time
 import numpy as np
 import rclpy
 from prophrl_core.errors import UserError
+from prophrl_core.nodes.qos import EVENTS, LATEST
 from prophrl_core.task import load_task
 from prophrl_interfaces.msg import (
     ActionChunk,
@@ -18,18 +19,18 @@ from prophrl_interfaces.msg import (
     TeleopCommand,
 )  # fmt: skip
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 
-EPISODE = "20260101-000000-grasp_bottle-001"
-LATCHED = DurabilityPolicy.TRANSIENT_LOCAL
+TASK = "grasp_bottle"  # whose actions it sends: the cell has to be started for it
+EPISODE = f"20260101-000000-{TASK}-001"
 SERVICES = ("arm/home", "arm/hold", "arm/resume", "arm/unlock")
 LIMIT_S = 30.0
 
 
-def _reliable(depth: int, **more) -> QoSProfile:
-    return QoSProfile(depth=depth, reliability=ReliabilityPolicy.RELIABLE, **more)
+def _reliable(depth: int) -> QoSProfile:
+    return QoSProfile(depth=depth, reliability=ReliabilityPolicy.RELIABLE)
 
 
 def sway(steps: int = 20, speed: float = 0.12, openness: float = 1.0, direction=(0.0, 1.0, 0.0)) -> np.ndarray:
@@ -49,13 +50,13 @@ class ArmClient:
         self.node = rclpy.create_node(name, context=self.context)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
-        self._task = load_task("grasp_bottle")
+        self._task = load_task(TASK)
         self.spec = self._task.action
         self.status: ArmStatus | None = None
         self.statuses: list[tuple[int, str]] = []
         self.joints, self.targets, self.events, self.executed, self.gripper = [], [], [], [], []
         subscribe = self.node.create_subscription
-        subscribe(ArmStatus, "arm/status", self._on_status, _reliable(1, durability=LATCHED))
+        subscribe(ArmStatus, "arm/status", self._on_status, LATEST)
         subscribe(JointState, "joint_states", self.joints.append, qos_profile_sensor_data)
         subscribe(ArmTarget, "arm/target", self.targets.append, qos_profile_sensor_data)
         subscribe(EnvelopeEvent, "arm/envelope_event", self.events.append, _reliable(100))
@@ -63,7 +64,7 @@ class ArmClient:
         subscribe(GripperCommand, "gripper/command", self.gripper.append, _reliable(100))
         self._chunks = self.node.create_publisher(ActionChunk, "arm/chunk", _reliable(1))
         self._teleop = self.node.create_publisher(TeleopCommand, "teleop/command", _reliable(1))
-        self._episodes = self.node.create_publisher(EpisodeEvent, "episode/event", _reliable(20, durability=LATCHED))
+        self._episodes = self.node.create_publisher(EpisodeEvent, "episode/event", EVENTS)
         self._services = {name: self.node.create_client(Trigger, name) for name in SERVICES}
         self.sequence = 0
 
@@ -130,7 +131,7 @@ class ArmClient:
     def start_episode(self, episode: str = EPISODE) -> None:
         """Announce an episode and wait until the arm takes its chunks."""
         self.until(lambda: self._chunks.get_subscription_count() > 0, "arm_node's subscription")
-        event = EpisodeEvent(event=EpisodeEvent.STARTED, episode_id=episode, task="grasp_bottle")
+        event = EpisodeEvent(event=EpisodeEvent.STARTED, episode_id=episode, task=TASK)
         event.instruction, event.header.stamp = self._task.instruction, self.node.get_clock().now().to_msg()
         self._episodes.publish(event)
         self.until(lambda: self.status is not None and self.status.episode_id == episode, "the episode in arm/status")
@@ -169,7 +170,7 @@ class ArmClient:
         raise UserError(f"expected the arm to follow a chunk; last limits {[e.limit for e in self.events[-5:]]}")
 
     def teleop(self, twist=(0.0,) * 6, stamped_ago: float = 0.0, **fields) -> None:
-        """Publish one teleop command: ``twist`` (6,) m/s, rad/s; the deadman is held unless ``fields`` say otherwise."""
+        """Publish one teleop command: ``twist`` (6,) m/s, rad/s; deadman held unless ``fields`` say otherwise."""
         message = TeleopCommand(**({"device": "arm_client", "deadman": True, "openness": math.nan} | fields))
         linear, angular = message.twist.linear, message.twist.angular
         linear.x, linear.y, linear.z, angular.x, angular.y, angular.z = map(float, twist)
@@ -195,7 +196,7 @@ class ArmClient:
     def feed_policy(self, end: float) -> None:
         """Keep a policy at work until monotonic time ``end`` where no arm_node is: an episode and a resting target."""
         targets = self.node.create_publisher(ArmTarget, "arm/target", qos_profile_sensor_data)
-        self._episodes.publish(EpisodeEvent(event=EpisodeEvent.STARTED, episode_id=EPISODE, task="grasp_bottle"))
+        self._episodes.publish(EpisodeEvent(event=EpisodeEvent.STARTED, episode_id=EPISODE, task=TASK))
         message = ArmTarget(openness=1.0)
         message.header.frame_id = "base"
         message.tcp.position.x, message.tcp.position.z, message.tcp.orientation.x = 0.5, 0.32, 1.0
