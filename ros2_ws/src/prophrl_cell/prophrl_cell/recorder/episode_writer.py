@@ -14,6 +14,7 @@ from prophrl_cell.image_cdr import header_stamp_ns
 from prophrl_cell.recorder import bag_metadata
 from prophrl_cell.recorder.calibration import camera_of, with_intrinsics
 from prophrl_cell.recorder.control_counter import ControlCounter
+from prophrl_cell.recorder.folder_lock import FolderLock
 from prophrl_cell.recorder.image_packing import pack_image
 from prophrl_cell.recorder.mcap_writer import McapWriter
 from prophrl_cell.recorder.message_definitions import load_definition, starts_with_header
@@ -40,7 +41,10 @@ class _Stream:
 
 
 class EpisodeWriter:
-    """Writes messages of one episode; owned by one thread. Disk errors surface as OSError from ``write``."""
+    """Writes messages of one episode; owned by one thread. Disk errors surface as OSError from ``write``.
+
+    From here to ``finish`` the folder is locked, so that no repair takes an episode that is still being recorded.
+    """
 
     def __init__(self, root: pathlib.Path, meta: EpisodeMeta, topics: tuple[RecordedTopic, ...], spec: RecorderSpec):
         self._root = root
@@ -49,6 +53,7 @@ class EpisodeWriter:
         self._sync_seconds = spec.sync_seconds
         self.folder = root / (meta.episode_id + PARTIAL_SUFFIX)
         self.folder.mkdir(parents=True)
+        self._lock = FolderLock(self.folder)
         self._file_name = f"{meta.episode_id}.mcap"
         self._streams: dict[str, _Stream] = {}
         self._start_ns = self._end_ns = int(meta.started * 1e9)
@@ -62,6 +67,7 @@ class EpisodeWriter:
             self._open(topics)
         except (OSError, UserError):
             shutil.rmtree(self.folder)
+            self._lock.release()
             raise
 
     def _open(self, topics: tuple[RecordedTopic, ...]) -> None:
@@ -170,10 +176,12 @@ class EpisodeWriter:
         """
         write_meta(self.folder, meta)
         if not self.whole:
+            self._lock.release()
             return self.folder
         sync_folder(self.folder)
         final = self._root / meta.episode_id
         self.folder.rename(final)
+        self._lock.release()
         sync_folder(self._root)
         return final
 
