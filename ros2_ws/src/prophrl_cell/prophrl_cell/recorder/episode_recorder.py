@@ -17,10 +17,10 @@ from prophrl_core.episode import EpisodeMeta, StreamSummary
 from prophrl_core.errors import UserError
 
 from prophrl_cell.recorder.episode_writer import EpisodeWriter
+from prophrl_cell.recorder.recent_messages import RecentMessages
 from prophrl_cell.recorder.topics import IMAGE, RecordedTopic
 
 IMAGE_SHARE = 0.75  # of the queue; the rest is kept for everything else
-LATE_BEGIN_NS = 1_000_000_000  # how late a begin may come without losing messages
 WAKE_S = 0.25
 DISK_CHECK_S, DISK_CHECK_BYTES = 0.5, 4 << 20  # whichever comes first
 
@@ -49,9 +49,7 @@ class EpisodeRecorder:
     ):
         self._root, self._topics, self._spec = root, topics, spec
         self._is_image = {t.topic: t.type_name == IMAGE for t in topics}
-        self._latched = {t.topic for t in topics if t.latched}
-        self._last: dict[str, bytes] = {}
-        self._recent: collections.deque[tuple[str, int, bytes]] = collections.deque()
+        self._recent = RecentMessages({t.topic for t in topics if t.latched}, queue_bytes)
         self._limits = {True: int(queue_bytes * IMAGE_SHARE), False: queue_bytes}
         self._queue: collections.deque[tuple] = collections.deque()
         self._queued_bytes = 0
@@ -80,28 +78,17 @@ class EpisodeRecorder:
             self._refused = dict.fromkeys(self._is_image, 0)
             self._recording = True
             self._queue.append(("begin", meta, self._refused))
-            started_ns = int(meta.started * 1e9)
-            late = []
-            for topic, received, message in self._recent:
-                if received >= started_ns:
-                    late.append((topic, received, message))
-                else:
-                    self._keep(topic, message)
-            for topic, received, message in [(t, started_ns, m) for t, m in self._last.items()] + late:
+            for topic, received, message in self._recent.take(int(meta.started * 1e9)):
                 self._queue.append(("message", topic, received, message))
                 self._queued_bytes += len(message)
-            self._recent.clear()
             self._wake.notify()
 
     def put(self, topic: str, received_ns: int, message: bytes) -> None:
         """One serialized message; kept only while an episode is open."""
         if not self._recording:
-            self._recent.append((topic, received_ns, message))
-            while received_ns - self._recent[0][1] > LATE_BEGIN_NS:
-                old_topic, _, old_message = self._recent.popleft()
-                self._keep(old_topic, old_message)
+            self._recent.put(topic, received_ns, message)
             return
-        self._keep(topic, message)
+        self._recent.keep(topic, message)
         with self._wake:
             if self._queued_bytes + len(message) > self._limits[self._is_image[topic]]:
                 self._refused[topic] += 1
@@ -109,11 +96,6 @@ class EpisodeRecorder:
             self._queue.append(("message", topic, received_ns, message))
             self._queued_bytes += len(message)
             self._wake.notify()
-
-    def _keep(self, topic: str, message: bytes) -> None:
-        """Remember the newest latched message that is older than any episode still to begin."""
-        if topic in self._latched:
-            self._last[topic] = message
 
     def end(self, ended: float, outcome: str, reason: str, operator: str) -> None:
         """Close the episode after everything that was put before."""

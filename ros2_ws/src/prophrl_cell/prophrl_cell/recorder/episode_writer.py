@@ -135,7 +135,7 @@ class EpisodeWriter:
 
     def flush_if_due(self, now_ns: int) -> None:
         """Hand what is pending to the kernel when the last time is long enough ago."""
-        if now_ns - self._flushed_ns >= FLUSH_PERIOD_NS:
+        if abs(now_ns - self._flushed_ns) >= FLUSH_PERIOD_NS:  # the clock may have been set back
             self._flushed_ns = now_ns
             self._mcap.flush()
 
