@@ -112,7 +112,8 @@ class EpisodeRecorder:
             self._queue.append(("quit",))
             self._wake.notify()
         self._thread.join(timeout_s)
-        return len(self._queue) if self._thread.is_alive() else 0
+        with self._wake:
+            return sum(item[0] == "message" for item in self._queue)
 
     def _run(self) -> None:
         while True:
@@ -131,6 +132,8 @@ class EpisodeRecorder:
                 self._stop_early(f"writing failed: {error.strerror or error}")
             except UserError as error:
                 self._stop_early(str(error))
+            except Exception as error:  # a thread that died would leave a recorder that says it records
+                self._stop_early(f"internal error: {type(error).__name__}: {' '.join(str(error).split())}")
 
     def _do_idle(self) -> None:
         if self._writer is not None and not self._writer.closed:
@@ -206,7 +209,7 @@ class EpisodeRecorder:
         if self._writer is not None and not self._writer.closed:
             try:
                 self._writer.close_bag()
-            except OSError:
+            except Exception:
                 self._writer.abandon()
         self._publish_state()
 
