@@ -22,7 +22,8 @@ from prophrl_cell.recorder.stream_statistics import StreamStatistics
 from prophrl_cell.recorder.topics import EXECUTED_ACTION, RecordedTopic
 
 RESERVE_NAME = ".reserve"
-RESERVE_BYTES = 256 << 10  # kept aside while recording, so that a bag can be completed on a full disk
+RESERVE_BYTES = 320 << 10  # kept aside while recording, so that a bag can be completed on a full disk
+LABEL_RESERVE_BYTES = 64 << 10  # and of that until the end, for the label
 FLUSH_PERIOD_NS = 250_000_000  # what a kill can take at most
 HEADER_BYTES = 12  # of a message that begins with a stamp
 
@@ -154,7 +155,8 @@ class EpisodeWriter:
         if self.closed:
             return
         self.closed = True
-        self._reserve.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            os.truncate(self._reserve, LABEL_RESERVE_BYTES)
         with contextlib.suppress(OSError):  # counted in McapWriter.lost; the chunks before it are whole
             self._mcap.flush()
         topics = [
@@ -169,23 +171,35 @@ class EpisodeWriter:
         bag_metadata.write_bag_metadata(self.folder, information)
         self.whole = True
 
+    def note(self, meta: EpisodeMeta) -> None:
+        """Write ``episode.json`` so far: what it says of the outcome outlives a kill from here on."""
+        write_meta(self.folder, meta)
+
     def finish(self, meta: EpisodeMeta) -> pathlib.Path:
         """Write the final ``episode.json`` and give the folder its name; returns it.
 
-        A bag that could not be completed keeps its partial name, for repair.
+        A bag that could not be completed keeps its partial name, for repair. After an OSError it may be called again.
         """
-        write_meta(self.folder, meta)
-        if not self.whole:
-            self._lock.release()
-            return self.folder
-        sync_folder(self.folder)
+        try:
+            write_meta(self.folder, meta)
+        except OSError:
+            self._reserve.unlink(missing_ok=True)
+            write_meta(self.folder, meta)
+        self._reserve.unlink(missing_ok=True)
         final = self._root / meta.episode_id
-        self.folder.rename(final)
-        self._lock.release()
+        if self.whole and self.folder != final:
+            sync_folder(self.folder)
+            self.folder = self.folder.rename(final)
         sync_folder(self._root)
-        return final
+        self._lock.release()
+        return self.folder
 
     def abandon(self) -> None:
-        """Leave the partial folder as it is, for repair."""
+        """Leave the bag as it is, for repair."""
         self.closed = True
         self._mcap.abandon()
+
+    def leave(self) -> None:
+        """Leave the partial folder, too: from here on a repair may take it."""
+        self.abandon()
+        self._lock.release()
