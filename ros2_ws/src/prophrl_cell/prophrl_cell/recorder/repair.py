@@ -54,7 +54,7 @@ def is_whole(folder: pathlib.Path) -> bool:
     damage = Damage()
     try:
         read_episode(folder)
-        for _ in scan(folder / f"{folder.name}.mcap", damage):
+        for _ in scan(folder / f"{folder.name}.mcap", damage, use_summary=False):
             pass
     except (UserError, OSError):
         return False
