@@ -26,6 +26,14 @@ def recorder_for(root, spec, **options):
     return EpisodeRecorder(root, topics, spec, **options)
 
 
+def wait_for(condition, timeout_s=10.0):
+    """Return when ``condition()`` holds; AssertionError when it does not in time."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout_s} s"
+        time.sleep(0.01)
+
+
 def joint_state(stamp_ns, positions):
     types = STORE.types
     header = types["std_msgs/msg/Header"](

@@ -261,12 +261,15 @@ def test_a_broken_image_is_counted_and_costs_nothing_else(tmp_path):
     episode = meta()
     recorder.begin(episode)
     good = image_message(1, "camera_front", "rgb8", scene(0))
-    for message in (good, good[:5000], b"\x00\x01\x00\x00" + b"\xff" * 64, b"", good):
+    header = STORE.types["std_msgs/msg/Header"](STORE.types["builtin_interfaces/msg/Time"](0, 1), "camera_front")
+    empty = STORE.types["sensor_msgs/msg/Image"](header, 0, 0, "rgb8", 0, 0, np.empty(0, np.uint8))
+    empty = bytes(STORE.serialize_cdr(empty, "sensor_msgs/msg/Image"))
+    for message in (good, good[:5000], b"\x00\x01\x00\x00" + b"\xff" * 64, b"", empty, good):
         recorder.put(COLOUR, int(episode.started * 1e9), message)
     recorder.end(episode.started + 1, "success", "", "")
     recorder.close(30)
     streams = {s.topic: s for s in read_meta(tmp_path / episode.episode_id).streams}
-    assert (streams[COLOUR + "/compressed"].messages, streams[COLOUR + "/compressed"].lost) == (2, 3)
+    assert (streams[COLOUR + "/compressed"].messages, streams[COLOUR + "/compressed"].lost) == (2, 4)
 
 
 def test_too_little_disk_refuses_the_episode_with_one_line(tmp_path):

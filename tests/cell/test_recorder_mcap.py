@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mcap.reader import NonSeekingReader, SeekingReader
+from mcap.records import Channel
+from mcap.stream_reader import StreamReader
 from prophrl_cell.recorder.mcap_scan import Damage, scan
-from prophrl_cell.recorder.mcap_writer import McapWriter
+from prophrl_cell.recorder.mcap_writer import MAGIC, McapWriter
 from prophrl_cell.recorder.message_definitions import load_definition
 from prophrl_core.errors import UserError
 from rosbags.rosbag2.storage_mcap import McapReader
@@ -93,6 +96,55 @@ def test_a_flipped_byte_is_never_read_as_a_message(tmp_path, where, flip):
     path.write_bytes(content)
     read = [(int(m.channel.topic[2]), m.log_time_ns, m.data) for m in scan(path, Damage())]
     assert set(read) <= set(payloads)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 2**31), st.integers(1, 255))
+def test_a_flipped_byte_costs_a_finished_file_one_chunk_at_most(tmp_path, where, flip):
+    payloads = some_payloads(200)
+    path = tmp_path / "whole.mcap"
+    path.unlink(missing_ok=True)
+    write_file(path, payloads, chunk_bytes=1024)
+    content = bytearray(path.read_bytes())
+    content[where % len(content)] ^= flip
+    path.write_bytes(content)
+    damage = Damage()
+    read = [(int(m.channel.topic[2]), m.log_time_ns, m.data) for m in scan(path, damage)]
+    assert set(read) <= set(payloads)
+    if where % len(content) >= len(MAGIC):
+        assert len(read) > len(payloads) - 30 and damage.chunks_bad <= 1
+
+
+@pytest.mark.parametrize("finish", [True, False])
+def test_damage_in_the_first_chunk_costs_no_other(tmp_path, finish):
+    """Nothing else said what the channels are: the whole recording was lost with it."""
+    payloads = some_payloads(600)
+    path = tmp_path / "a.mcap"
+    write_file(path, payloads, chunk_bytes=1024, finish=finish)
+    content = bytearray(path.read_bytes())
+    content[200] ^= 0xFF
+    path.write_bytes(content)
+    damage = Damage()
+    read = [(int(m.channel.topic[2]), m.log_time_ns, m.data) for m in scan(path, damage)]
+    assert damage.chunks_bad == 1 and damage.complete is finish
+    assert len(read) > 580 and read == payloads[-len(read) :]
+
+
+def test_every_reader_takes_channels_that_are_declared_again(tmp_path):
+    payloads, path = some_payloads(3000), tmp_path / "a.mcap"
+    write_file(path, payloads, chunk_bytes=1024)
+    with path.open("rb") as file:
+        assert sum(1 for r in StreamReader(file).records if isinstance(r, Channel)) > 3 * 4
+    expected = [(f"/t{topic}", t, d) for topic, t, d in payloads]
+    for reader_type in (SeekingReader, NonSeekingReader):
+        with path.open("rb") as file:
+            reader = reader_type(file, validate_crcs=True)
+            assert [(c.topic, m.log_time, m.data) for _, c, m in reader.iter_messages()] == expected
+    reader = McapReader(path)
+    reader.open()
+    assert [(c.topic, t, bytes(d)) for c, t, d in reader.messages(reader.connections, 0, 2**63)] == expected
+    assert len(reader.connections) == 3
+    reader.close()
 
 
 FULL_DISK = """

@@ -53,11 +53,15 @@ class Graph(SpunNode):
 
     def _report(self):
         self._arm.publish(ArmStatus(mode=self.arm_mode, reason=self.arm_reason))
-        self._recorder.publish(RecorderStatus())
+        self._recorder.publish(RecorderStatus(episode_id=self.recorded()))
         self._camera.publish(CameraStatus(name="front", streaming=True))
         self._teleop.publish(TeleopStatus())
         if self.policy_alive:
             self._policy.publish(PolicyStatus(state=PolicyStatus.STATE_IDLE, version="sft@0123"))
+
+    def recorded(self):
+        """The episode that a recorder would be recording now."""
+        return next((e.episode_id for e in reversed(self.events) if e.event == EpisodeEvent.STARTED), "")
 
     def wait(self, condition, timeout_s=20.0):
         deadline = time.monotonic() + timeout_s

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,20 +7,26 @@ import pytest
 from prophrl_core import bundle as b
 from prophrl_core.action import ActionSpec
 from prophrl_core.errors import UserError
+from prophrl_core.replaced_folder import MARK
 from prophrl_core.task import PolicyImage
 
 
-@pytest.fixture
-def made(tmp_path):
-    weights = tmp_path / "w.onnx"
-    weights.write_bytes(b"weights")
+def write(path, weights=b"weights"):
+    """A bundle at ``path``, its weights from a file beside it."""
+    source = path.parent / "w.onnx"
+    source.write_bytes(weights)
     manifest = b.BundleManifest(
         name="toy", task="grasp_bottle", instruction="grasp", architecture="small", architecture_config={"width": 8},
         action=ActionSpec(), spec_id="", image=PolicyImage(), proprioception_dims=10, flow_steps=8,
         statistics_sha256="", command="prophrl train sft", seed=0, metrics={"loss": 0.1}, files={},
     )
     smoke = {"actions_TD": np.zeros((20, 7), np.float32)}
-    return b.write_bundle(tmp_path / "toy", manifest, {"mean": [0.0]}, smoke, {b.ONNX_NAME: weights})
+    return b.write_bundle(path, manifest, {"mean": [0.0]}, smoke, {b.ONNX_NAME: source})
+
+
+@pytest.fixture
+def made(tmp_path):
+    return write(tmp_path / "toy")
 
 
 def edit(path, change):
@@ -73,3 +80,47 @@ def test_a_link_out_of_the_bundle_is_refused(made, tmp_path):
 def test_another_action_spec_is_refused(made):
     with pytest.raises(UserError, match="action spec"):
         b.read_bundle(made.path, ActionSpec(rate_hz=5.0))
+
+
+@pytest.mark.parametrize("where", ["", ".partial", ".previous"])
+@pytest.mark.parametrize("extra", [False, True])
+def test_a_bundle_replaces_bundles_and_nothing_else(tmp_path, where, extra):
+    folder = tmp_path / f"mine{where}"
+    if extra:
+        write(folder)  # a bundle with a file of the user's in it is not only a bundle
+    folder.mkdir(exist_ok=True)
+    (folder / "thesis.tex").write_text("years of work")
+    for write_or_check in (b.check_bundle_place, write):
+        with pytest.raises(UserError, match=f"mine{where}: expected nothing there or a policy bundle, found other"):
+            write_or_check(tmp_path / "mine")
+        assert (folder / "thesis.tex").read_text() == "years of work"
+
+
+def test_an_existing_bundle_or_what_a_kill_left_of_one_is_replaced(made, tmp_path):
+    for left in ("toy.partial", "toy.previous"):
+        (tmp_path / left).mkdir()
+        (tmp_path / left / MARK).touch()
+        (tmp_path / left / b.ONNX_NAME).write_bytes(b"half")
+    (tmp_path / "empty").mkdir()
+    assert write(tmp_path / "toy", b"better").version != made.version
+    assert write(tmp_path / "empty").version == made.version
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["empty", "toy", "w.onnx"]
+
+
+def test_a_kill_between_the_old_bundle_and_the_new_one_loses_neither(made, tmp_path, monkeypatch):
+    rename = Path.rename
+
+    def killed(path, target):
+        if path.name == "toy.partial":
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "toy", b"better")
+    assert b.read_bundle(tmp_path / "toy.partial").file(b.ONNX_NAME).read_bytes() == b"better"
+    assert b.read_bundle(tmp_path / "toy.previous").version == made.version
+    monkeypatch.undo()
+    b.check_bundle_place(tmp_path / "toy")
+    assert write(tmp_path / "toy", b"best").path.is_dir()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["toy", "w.onnx"]

@@ -8,6 +8,7 @@ from prophrl_interfaces.msg import (
     CameraStatus,
     EnvelopeEvent,
     EpisodeCommand,
+    EpisodeEvent,
     GripperState,
     PolicyStatus,
     RecorderStatus,
@@ -38,6 +39,7 @@ class FakeCell(SpunNode):
         self.asked: list[str] = []  # services called
         self.jogs: list[tuple[float, TeleopCommand]] = []  # (received, command)
         self.words: list[EpisodeCommand] = []
+        self.episode_id = ""
         make, subscribe = self.node.create_publisher, self.node.create_subscription
         self._arm = make(ArmStatus, "arm/status", LATCHED)
         self._policy = make(PolicyStatus, "policy/status", LATCHED)
@@ -48,6 +50,7 @@ class FakeCell(SpunNode):
         self._image = make(Image, "camera/front/color/image_raw", qos_profile_sensor_data)
         self.envelope = make(EnvelopeEvent, "arm/envelope_event", QoSProfile(depth=100))
         subscribe(TeleopCommand, "teleop/console", self._jogged, QoSProfile(depth=50))
+        subscribe(EpisodeEvent, "episode/event", self._announced, QoSProfile(depth=20))
         subscribe(EpisodeCommand, "episode/command", self.words.append, QoSProfile(depth=10))
         for name in ("arm/hold", "arm/resume", "arm/unlock", "arm/home"):
             self.node.create_service(Trigger, name, lambda _, response, name=name: self._trigger(name, response))
@@ -58,6 +61,10 @@ class FakeCell(SpunNode):
 
     def _jogged(self, message):
         self.jogs.append((time.monotonic(), message))
+
+    def _announced(self, event):
+        if event.event in (EpisodeEvent.STARTED, EpisodeEvent.STOPPED):
+            self.episode_id = event.episode_id if event.event == EpisodeEvent.STARTED else ""
 
     def _trigger(self, name, response):
         self.asked.append(name)
@@ -80,7 +87,9 @@ class FakeCell(SpunNode):
             StreamHealth(topic=t, messages=n, lost=lost, rate=rate, max_gap=gap, clock_skew=skew)
             for t, n, lost, rate, gap, skew in STREAMS
         ]
-        self._recorder.publish(RecorderStatus(disk_free=123_000_000_000, bytes_written=34_000_000, streams=streams))
+        self._recorder.publish(RecorderStatus(
+            episode_id=self.episode_id, disk_free=123_000_000_000, bytes_written=34_000_000, streams=streams,
+        ))  # fmt: skip
         self._camera.publish(CameraStatus(name="front", streaming=True, rate=29.8, dropped=2, latency=0.011))
         self._gripper.publish(GripperState(connected=True, activated=True, openness=0.97, commanded=1.0))
         self._policy.publish(PolicyStatus(

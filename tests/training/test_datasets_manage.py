@@ -52,6 +52,16 @@ def same(a, b):
             np.testing.assert_array_equal(values, b[name][0][key])
 
 
+@pytest.mark.parametrize("where", [".partial", ".previous", ".work"])
+def test_nothing_of_the_users_beside_a_dataset_is_deleted(made, tmp_path, where):
+    theirs = tmp_path / f"both{where}" / "photographs" / "holiday.jpg"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_bytes(b"x")
+    with pytest.raises(UserError, match=f"both{where}: expected nothing there or what a conversion left"):
+        merge([open_dataset(folder) for folder in made], tmp_path / "both")
+    assert theirs.read_bytes() == b"x"
+
+
 def test_merge_keeps_every_row_and_picture(made, tmp_path):
     parts = [open_dataset(folder) for folder in made]
     merge(parts, tmp_path / "both")

@@ -1,5 +1,6 @@
 """The training loop: batches are pure, a killed run resumes bit for bit, and the numbers stay what they are."""
 
+import argparse
 import dataclasses
 import os
 import signal
@@ -17,6 +18,7 @@ from prophrl_core.task import PolicyImage  # noqa: E402
 from prophrl_policy.normalisation import Statistics  # noqa: E402
 from prophrl_policy.small_policy import SmallPolicy, SmallPolicyConfig  # noqa: E402
 from prophrl_training import sft  # noqa: E402
+from prophrl_training.commands import sft as sft_command  # noqa: E402
 from prophrl_training.dataset import ChunkDataset  # noqa: E402
 from prophrl_training.demonstrations import Demonstrations  # noqa: E402
 
@@ -139,3 +141,11 @@ def test_learning_rate_warms_up_and_decays():
     assert rates[0] == pytest.approx(0.01) and max(rates) == pytest.approx(1.0)
     assert np.argmax(rates) in (99, 100) and rates[-1] == pytest.approx(0.1, abs=1e-3)
     assert (np.diff(rates[100:]) < 0).all()
+
+
+def test_a_folder_of_other_files_is_refused_before_training(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    arguments = argparse.Namespace(task="grasp_bottle", cell="sim", out=tmp_path)
+    with pytest.raises(UserError, match="expected nothing there or a policy bundle, found other files"):
+        sft_command.run(arguments)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]

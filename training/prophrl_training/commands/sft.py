@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset", type=Path, help="learn from this converted dataset instead of --demos")
     parser.add_argument("--seed", type=int, default=0, help="of demonstrations and training (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=1200, help="optimiser steps (default: %(default)s)")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the bundle to write")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the bundle to write: new, or a bundle")
     parser.add_argument("--run", type=Path, help="folder for progress (default: runs/sft/<task>-<source>-<seed>)")
     parser.add_argument("--workers", type=int, default=0, help="processes that collect; 0: one per core")
     parser.add_argument("--threads", type=int, default=1, help="threads that train (default: %(default)s)")
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     import torch
-    from prophrl_core.bundle import BundleManifest
+    from prophrl_core.bundle import BundleManifest, check_bundle_place
     from prophrl_core.cell import load_cell
     from prophrl_core.task import load_task
     from prophrl_policy.export_onnx import write_policy_bundle
@@ -39,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
     from prophrl_training.dataset import ChunkDataset
     from prophrl_training.sft import CURVE_NAME, SftConfig, Trainer
 
+    check_bundle_place(args.out)  # now, not after the training
     task, cell = load_task(args.task), load_cell(args.cell)
     source = args.dataset.resolve().name if args.dataset else args.demos
     folder = args.run or Path("runs") / "sft" / f"{task.name}-{source}-{args.seed}"

@@ -36,13 +36,13 @@ def write_dataset(
     splits: dict[str, str] | None = None,
     extended: Dataset | None = None,
 ) -> None:
-    """Write the whole dataset into ``folder``, which must not exist.
+    """Write the whole dataset into ``folder``, which must not hold one.
 
     ``extended`` is the dataset whose episodes ``parts`` begins with, in its order.
     """
     if not parts:
         raise UserError(f"{folder}: expected at least one episode to write, got none")
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     known = extended.tasks if extended is not None else ()
     tasks = list(dict.fromkeys([*known, *(task for part in parts for task in part.tasks)]))
     starts = np.cumsum([0, *(part.length for part in parts)])

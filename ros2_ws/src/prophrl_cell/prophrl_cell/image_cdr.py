@@ -57,7 +57,7 @@ class ImageView:
 def read_image(message: bytes) -> ImageView:
     """View of a serialized sensor_msgs/Image.
 
-    Raises ValueError for truncated bytes, big-endian encapsulation or an unknown encoding.
+    Raises ValueError for truncated bytes, an empty picture, big-endian encapsulation or an unknown encoding.
     """
     if bytes(message[:2]) != ENCAPSULATION[:2]:
         raise ValueError(f"expected little-endian CDR (00 01), got {bytes(message[:2]).hex(' ')}")
@@ -74,6 +74,8 @@ def read_image(message: bytes) -> ImageView:
         raise ValueError(f"expected a whole Image message, got {len(message)} bytes: {error}") from None
     if encoding not in CHANNELS:
         raise ValueError(f"expected an encoding out of {sorted(CHANNELS)}, got {encoding!r}")
+    if not height or not width:
+        raise ValueError(f"expected a picture, got one of {width}x{height}")
     dtype, channels = CHANNELS[encoding]
     row = width * channels * np.dtype(dtype).itemsize
     if step < row or size != step * height or len(body) < at + 8 + size:

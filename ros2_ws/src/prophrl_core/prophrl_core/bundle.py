@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from prophrl_core import strict_yaml
+from prophrl_core import replaced_folder, strict_yaml
 from prophrl_core.action import ActionSpec
 from prophrl_core.errors import UserError
 from prophrl_core.task import PolicyImage
@@ -27,6 +27,7 @@ WEIGHTS_NAME = "weights.safetensors"
 FORMAT_VERSION = 1
 MAX_FILE_BYTES = 20 << 30
 MAX_JSON_BYTES = 4 << 20
+_A_BUNDLE = "a policy bundle"
 _ALLOWED = (".onnx", ".safetensors", ".json", ".md", ".png", ".csv")
 
 
@@ -90,27 +91,41 @@ def sha256_file(path: Path) -> str:
 def write_bundle(
     path: Path, manifest: BundleManifest, statistics: dict, smoke: dict[str, np.ndarray], files: dict[str, Path]
 ) -> Bundle:
-    """Write a bundle atomically to ``path`` (an existing one is replaced).
+    """Write a bundle atomically to ``path``; a bundle that is there is replaced, UserError when it is anything else.
 
     ``files`` maps names inside the bundle to files to copy. The manifest's ``files``,
     ``statistics_sha256`` and ``spec_id`` are filled in here.
     """
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    check_bundle_place(path)
+    final = Path(path).resolve()
+    replaced_folder.recover(final, _is_bundle, _A_BUNDLE)
+    partial = replaced_folder.begin(final)
     for name, source in files.items():
         shutil.copyfile(source, partial / name)
     (partial / STATISTICS_NAME).write_text(json.dumps(statistics, indent=1, sort_keys=True) + "\n")
     save_file(smoke, partial / SMOKE_NAME)
-    entries = {p.name: FileEntry(sha256_file(p), p.stat().st_size) for p in sorted(partial.iterdir())}
+    written = sorted(p for p in partial.iterdir() if p.name != replaced_folder.MARK)
+    entries = {p.name: FileEntry(sha256_file(p), p.stat().st_size) for p in written}
     manifest = dataclasses.replace(
         manifest, files=entries, statistics_sha256=entries[STATISTICS_NAME].sha256, spec_id=manifest.action.id
     )
     (partial / MANIFEST_NAME).write_text(json.dumps(dataclasses.asdict(manifest), indent=1) + "\n")
-    shutil.rmtree(path, ignore_errors=True)
-    partial.rename(path)
+    replaced_folder.finish(final)
     return read_bundle(path)
+
+
+def check_bundle_place(path: str | Path) -> None:
+    """UserError unless a bundle may be written to ``path``: nothing is there, or a bundle and nothing else."""
+    replaced_folder.check(Path(path).resolve(), _is_bundle, _A_BUNDLE)
+
+
+def _is_bundle(folder: Path) -> bool:
+    """Whether everything in the folder is listed in its manifest."""
+    try:
+        listed = _read_json(folder / MANIFEST_NAME).get("files")
+    except (OSError, UserError):
+        return False
+    return isinstance(listed, dict) and {p.name for p in folder.iterdir()} <= {MANIFEST_NAME, *listed}
 
 
 def _read_json(path: Path) -> dict:

@@ -28,10 +28,10 @@ from prophrl_cell.nodes.polled_group import Polled, subscribe_polled
 from prophrl_cell.nodes.recorded_qos import profile_of
 from prophrl_cell.recorder.calibration import calibration_of
 from prophrl_cell.recorder.episode_recorder import EpisodeRecorder
+from prophrl_cell.recorder.recent_messages import is_history
 from prophrl_cell.recorder.topics import RecordedTopic, topics_for
 
 TAIL_S = 0.3  # the last executed actions arrive after STOPPED
-LATCHED_AGE_S = 1.0
 POLL_PERIOD_S = 0.02
 NICE = -5  # where permitted: what is not recorded in time is lost for good
 EVENT_TOPIC = "episode/event"
@@ -72,7 +72,7 @@ class RecorderNode(ProcessNode):
             )
 
     def begin(self) -> None:
-        self._begun = time.time()
+        self._begun = time.monotonic()
         polled = Polled()
         # The event topic first, so that an episode is open before the messages of the same poll are put.
         for topic in sorted(self._topics, key=lambda t: t.topic != EVENT_TOPIC):
@@ -124,7 +124,7 @@ class RecorderNode(ProcessNode):
 
     def _event_received(self, message: bytes, received_ns: int) -> None:
         event = deserialize_message(message, EpisodeEvent)
-        if seconds_of(event.header.stamp) < self._begun - LATCHED_AGE_S:
+        if is_history(seconds_of(event.header.stamp), received_ns, time.monotonic() - self._begun):
             return  # history of a session that began before this recorder
         if event.event == EpisodeEvent.STARTED:
             if self._pending_end is not None:

@@ -13,6 +13,7 @@ from prophrl_cell.graph_health import GraphHealth
 # Longest silence of a status before its node counts as gone (s); each publishes at 1 Hz or faster.
 SILENCE_S = {"arm": 2.0, "recorder": 3.0, "policy": 4.0, "teleop": 4.0}
 CAMERA_SILENCE_S = 4.0
+RECORDING_WAIT_S = 5.0  # how long a trial may run before its recorder says it records it; a busy disk takes seconds
 MOBILE = (ArmStatus.MODE_READY, ArmStatus.MODE_EXECUTING, ArmStatus.MODE_MOVING, ArmStatus.MODE_FREEDRIVE)
 ARM_MODES = {
     getattr(ArmStatus, name): name.removeprefix("MODE_").lower().replace("_", " ")
@@ -29,6 +30,7 @@ class SessionHealth:
         self._health = GraphHealth(silence | {f"camera {camera.name}": CAMERA_SILENCE_S for camera in cell.cameras})
         self._arm_mode = ArmStatus.MODE_DISCONNECTED
         self.policy_version = ""
+        self._trial, self._recorded = ("", 0.0), ""
         subscribe = functools.partial(node.create_subscription, qos_profile=LATEST)
         self.subscriptions = [
             subscribe(ArmStatus, "arm/status", self._arm_heard),
@@ -47,6 +49,18 @@ class SessionHealth:
         """The first thing that is wrong, in one line; empty when every node is healthy."""
         return self._health.trouble(now_s)
 
+    def trial_began(self, episode_id: str, now_s: float) -> None:
+        """A trial was announced, which the recorder is to record."""
+        self._trial = episode_id, now_s
+
+    def unrecorded(self, now_s: float) -> str:
+        """Why the trial that began last is not being recorded, in one line; empty when it is, or may still be."""
+        episode_id, began_s = self._trial
+        if not episode_id or self._recorded == episode_id or now_s - began_s < RECORDING_WAIT_S:
+            return ""
+        instead = self._recorded or "nothing"
+        return f"recorder: expected it to record {episode_id}, it records {instead}; restart the recorder"
+
     def _arm_heard(self, status: ArmStatus) -> None:
         self._arm_mode = status.mode
         line = f"{ARM_MODES.get(status.mode, status.mode)}: {status.reason or 'no reason given'}"
@@ -58,6 +72,7 @@ class SessionHealth:
         self._health.heard("policy", ok, status.reason or "no bundle is loaded", time.monotonic())
 
     def _recorder_heard(self, status: RecorderStatus) -> None:
+        self._recorded = status.episode_id
         self._health.heard("recorder", status.state != RecorderStatus.STATE_FAULT, status.reason, time.monotonic())
 
     def _teleop_heard(self, status: TeleopStatus) -> None:

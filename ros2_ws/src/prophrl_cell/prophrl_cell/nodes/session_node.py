@@ -159,7 +159,7 @@ class SessionNode(ProcessNode):
         phase = session.phase
         goal = self._goal_handle
         cancelled = self._cancelled or (goal is not None and goal.is_cancel_requested)
-        view = View(self._health.arm_moving, trouble, trouble, cancelled)
+        view = View(self._health.arm_moving, trouble, trouble or self._health.unrecorded(now), cancelled)
         for command in session.step(now, view):
             self._carry_out(command)
         if trouble and trouble != self._waiting_line and phase is Phase.HOMING:
@@ -212,6 +212,8 @@ class SessionNode(ProcessNode):
                 f"trial {result.trial}: {result.outcome} after {result.duration_s:.1f} s{why} {result.episode_id}"
             )
         self._events.publish(event)
+        if command.what is Announce.STARTED:
+            self._health.trial_began(command.episode_id, time.monotonic())
 
     def _home_answered(self, session: TrialSession, answer: Future) -> None:
         response = answer.result()

@@ -6,6 +6,7 @@ frames before it costs actions.
 """
 
 import collections
+import contextlib
 import dataclasses
 import pathlib
 import shutil
@@ -17,12 +18,13 @@ from prophrl_core.episode import EpisodeMeta, StreamSummary
 from prophrl_core.errors import UserError
 
 from prophrl_cell.recorder.episode_writer import EpisodeWriter
+from prophrl_cell.recorder.recent_messages import RecentMessages
 from prophrl_cell.recorder.topics import IMAGE, RecordedTopic
 
 IMAGE_SHARE = 0.75  # of the queue; the rest is kept for everything else
-LATE_BEGIN_NS = 1_000_000_000  # how late a begin may come without losing messages
 WAKE_S = 0.25
 DISK_CHECK_S, DISK_CHECK_BYTES = 0.5, 4 << 20  # whichever comes first
+RETRY_S = 1.0  # between tries to finish an episode
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,9 +51,7 @@ class EpisodeRecorder:
     ):
         self._root, self._topics, self._spec = root, topics, spec
         self._is_image = {t.topic: t.type_name == IMAGE for t in topics}
-        self._latched = {t.topic for t in topics if t.latched}
-        self._last: dict[str, bytes] = {}
-        self._recent: collections.deque[tuple[str, int, bytes]] = collections.deque()
+        self._recent = RecentMessages({t.topic for t in topics if t.latched}, queue_bytes)
         self._limits = {True: int(queue_bytes * IMAGE_SHARE), False: queue_bytes}
         self._queue: collections.deque[tuple] = collections.deque()
         self._queued_bytes = 0
@@ -59,6 +59,8 @@ class EpisodeRecorder:
         self._recording = False
         self._refused: dict[str, int] = {}
         self._writer: EpisodeWriter | None = None
+        self._ending: tuple[EpisodeMeta, str] | None = None  # of an episode not yet finished, and its fault
+        self._retry_s = 0.0
         self._stopped_early = ""
         self._next_disk_check, self._checked_bytes = 0.0, 0
         self.state = RecorderState()
@@ -80,28 +82,17 @@ class EpisodeRecorder:
             self._refused = dict.fromkeys(self._is_image, 0)
             self._recording = True
             self._queue.append(("begin", meta, self._refused))
-            started_ns = int(meta.started * 1e9)
-            late = []
-            for topic, received, message in self._recent:
-                if received >= started_ns:
-                    late.append((topic, received, message))
-                else:
-                    self._keep(topic, message)
-            for topic, received, message in [(t, started_ns, m) for t, m in self._last.items()] + late:
+            for topic, received, message in self._recent.take(int(meta.started * 1e9)):
                 self._queue.append(("message", topic, received, message))
                 self._queued_bytes += len(message)
-            self._recent.clear()
             self._wake.notify()
 
     def put(self, topic: str, received_ns: int, message: bytes) -> None:
         """One serialized message; kept only while an episode is open."""
         if not self._recording:
-            self._recent.append((topic, received_ns, message))
-            while received_ns - self._recent[0][1] > LATE_BEGIN_NS:
-                old_topic, _, old_message = self._recent.popleft()
-                self._keep(old_topic, old_message)
+            self._recent.put(topic, received_ns, message)
             return
-        self._keep(topic, message)
+        self._recent.keep(topic, message)
         with self._wake:
             if self._queued_bytes + len(message) > self._limits[self._is_image[topic]]:
                 self._refused[topic] += 1
@@ -109,11 +100,6 @@ class EpisodeRecorder:
             self._queue.append(("message", topic, received_ns, message))
             self._queued_bytes += len(message)
             self._wake.notify()
-
-    def _keep(self, topic: str, message: bytes) -> None:
-        """Remember the newest latched message that is older than any episode still to begin."""
-        if topic in self._latched:
-            self._last[topic] = message
 
     def end(self, ended: float, outcome: str, reason: str, operator: str) -> None:
         """Close the episode after everything that was put before."""
@@ -130,7 +116,8 @@ class EpisodeRecorder:
             self._queue.append(("quit",))
             self._wake.notify()
         self._thread.join(timeout_s)
-        return len(self._queue) if self._thread.is_alive() else 0
+        with self._wake:
+            return sum(item[0] == "message" for item in self._queue)
 
     def _run(self) -> None:
         while True:
@@ -141,6 +128,7 @@ class EpisodeRecorder:
                 if item[0] == "message":
                     self._queued_bytes -= len(item[3])
             if item[0] == "quit":
+                self._clear_previous(time.time(), "the recorder was stopped")
                 return
             try:
                 getattr(self, "_do_" + item[0])(*item[1:])
@@ -149,14 +137,18 @@ class EpisodeRecorder:
                 self._stop_early(f"writing failed: {error.strerror or error}")
             except UserError as error:
                 self._stop_early(str(error))
+            except Exception as error:  # a thread that died would leave a recorder that says it records
+                self._stop_early(f"internal error: {type(error).__name__}: {' '.join(str(error).split())}")
 
     def _do_idle(self) -> None:
-        if self._writer is not None and not self._writer.closed:
+        if self._ending is not None:
+            if time.monotonic() >= self._retry_s:
+                self._finish()
+        elif self._writer is not None and not self._writer.closed:
             self._writer.flush_if_due(time.time_ns())
 
     def _do_begin(self, meta: EpisodeMeta, refused: dict[str, int]) -> None:
-        if self._writer is not None:
-            self._do_end(meta.started, "aborted", "the next episode began before this one was stopped", "")
+        left = self._clear_previous(meta.started, "the next episode began before this one was stopped")
         self._stopped_early, self._writing_refused = "", refused
         self.state = RecorderState(episode_id=meta.episode_id)
         free = shutil.disk_usage(self._root).free
@@ -164,6 +156,7 @@ class EpisodeRecorder:
             self._stop_early(self._too_full(free))
             return
         self._writer = EpisodeWriter(self._root, meta, self._topics, self._spec)
+        self._writer.complaint = left
         self._checked_bytes = 0
         self._publish_state()
 
@@ -174,27 +167,48 @@ class EpisodeRecorder:
         self._writer.write(topic, received_ns, message)
 
     def _do_end(self, ended: float, outcome: str, reason: str, operator: str) -> None:
-        writer, self._writer = self._writer, None
+        writer = self._writer
         if writer is None:
             self.state = RecorderState(fault=self._stopped_early)
             return
+        meta = dataclasses.replace(
+            writer.meta, ended=ended, outcome=outcome, reason=reason, operator=operator or writer.meta.operator
+        )
         if not writer.closed:
-            try:
-                writer.close_bag()
-            except OSError as error:
-                writer.abandon()
-                self._stopped_early = f"writing failed: {error.strerror or error}"
+            with contextlib.suppress(OSError):
+                writer.note(meta)  # before the bag, which takes time
+            self._close_bag()
         if self._stopped_early:
             reason = "; ".join(filter(None, (reason, f"recording stopped early: {self._stopped_early}")))
-        meta = writer.meta
-        meta = dataclasses.replace(
-            meta, ended=ended, outcome=outcome, reason=reason, operator=operator or meta.operator,
-            streams=writer.summaries(self._writing_refused),
-        )
+        streams, disk = writer.summaries(self._writing_refused), writer.meta.disk
+        self._ending = dataclasses.replace(meta, reason=reason, disk=disk, streams=streams), self._stopped_early
+        self._finish()
+
+    def _finish(self) -> None:
+        """Give the episode that ended its name; an OSError leaves it for another try."""
+        self._retry_s = time.monotonic() + RETRY_S
+        writer, (meta, self._stopped_early) = self._writer, self._ending
         folder = writer.finish(meta)
+        self._writer = self._ending = None
         self.state = RecorderState(
             "", str(folder), self._stopped_early, writer.complaint, writer.bytes_written, meta.streams
         )
+
+    def _clear_previous(self, now_s: float, why: str) -> str:
+        """Finish what is still open or unfinished; returns a complaint when it had to be left for repair."""
+        if self._writer is None:
+            return ""
+        try:
+            if self._ending is None:
+                self._do_end(now_s, "aborted", why, "")
+            else:
+                self._finish()
+        except Exception as error:  # must not cost the next episode, too
+            writer, self._writer, self._ending = self._writer, None, None
+            writer.leave()
+            what = " ".join(str(error).split())
+            return f"{writer.folder} was left unfinished ({what}); recover it with: prophrl data repair {self._root}"
+        return ""
 
     def _guard_disk(self) -> None:
         if self._writer is None or self._writer.closed:
@@ -222,11 +236,16 @@ class EpisodeRecorder:
         """Keep what there is as a readable bag; count everything that still comes as lost."""
         self._stopped_early = why
         if self._writer is not None and not self._writer.closed:
-            try:
-                self._writer.close_bag()
-            except OSError:
-                self._writer.abandon()
+            self._close_bag()
         self._publish_state()
+
+    def _close_bag(self) -> None:
+        try:
+            self._writer.close_bag()
+        except Exception as error:
+            self._writer.abandon()
+            what = getattr(error, "strerror", None) or " ".join(str(error).split())
+            self._stopped_early = self._stopped_early or f"writing failed: {what}"
 
     def _publish_state(self) -> None:
         if self._writer is None:

@@ -14,6 +14,7 @@ from prophrl_cell.image_cdr import header_stamp_ns
 from prophrl_cell.recorder import bag_metadata
 from prophrl_cell.recorder.calibration import camera_of, with_intrinsics
 from prophrl_cell.recorder.control_counter import ControlCounter
+from prophrl_cell.recorder.folder_lock import FolderLock
 from prophrl_cell.recorder.image_packing import pack_image
 from prophrl_cell.recorder.mcap_writer import McapWriter
 from prophrl_cell.recorder.message_definitions import load_definition, starts_with_header
@@ -21,7 +22,8 @@ from prophrl_cell.recorder.stream_statistics import StreamStatistics
 from prophrl_cell.recorder.topics import EXECUTED_ACTION, RecordedTopic
 
 RESERVE_NAME = ".reserve"
-RESERVE_BYTES = 256 << 10  # kept aside while recording, so that a bag can be completed on a full disk
+RESERVE_BYTES = 320 << 10  # kept aside while recording, so that a bag can be completed on a full disk
+LABEL_RESERVE_BYTES = 64 << 10  # and of that until the end, for the label
 FLUSH_PERIOD_NS = 250_000_000  # what a kill can take at most
 HEADER_BYTES = 12  # of a message that begins with a stamp
 
@@ -40,7 +42,10 @@ class _Stream:
 
 
 class EpisodeWriter:
-    """Writes messages of one episode; owned by one thread. Disk errors surface as OSError from ``write``."""
+    """Writes messages of one episode; owned by one thread. Disk errors surface as OSError from ``write``.
+
+    From here to ``finish`` the folder is locked, so that no repair takes an episode that is still being recorded.
+    """
 
     def __init__(self, root: pathlib.Path, meta: EpisodeMeta, topics: tuple[RecordedTopic, ...], spec: RecorderSpec):
         self._root = root
@@ -49,6 +54,7 @@ class EpisodeWriter:
         self._sync_seconds = spec.sync_seconds
         self.folder = root / (meta.episode_id + PARTIAL_SUFFIX)
         self.folder.mkdir(parents=True)
+        self._lock = FolderLock(self.folder)
         self._file_name = f"{meta.episode_id}.mcap"
         self._streams: dict[str, _Stream] = {}
         self._start_ns = self._end_ns = int(meta.started * 1e9)
@@ -62,6 +68,7 @@ class EpisodeWriter:
             self._open(topics)
         except (OSError, UserError):
             shutil.rmtree(self.folder)
+            self._lock.release()
             raise
 
     def _open(self, topics: tuple[RecordedTopic, ...]) -> None:
@@ -129,7 +136,7 @@ class EpisodeWriter:
 
     def flush_if_due(self, now_ns: int) -> None:
         """Hand what is pending to the kernel when the last time is long enough ago."""
-        if now_ns - self._flushed_ns >= FLUSH_PERIOD_NS:
+        if abs(now_ns - self._flushed_ns) >= FLUSH_PERIOD_NS:  # the clock may have been set back
             self._flushed_ns = now_ns
             self._mcap.flush()
 
@@ -148,7 +155,8 @@ class EpisodeWriter:
         if self.closed:
             return
         self.closed = True
-        self._reserve.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            os.truncate(self._reserve, LABEL_RESERVE_BYTES)
         with contextlib.suppress(OSError):  # counted in McapWriter.lost; the chunks before it are whole
             self._mcap.flush()
         topics = [
@@ -163,21 +171,35 @@ class EpisodeWriter:
         bag_metadata.write_bag_metadata(self.folder, information)
         self.whole = True
 
+    def note(self, meta: EpisodeMeta) -> None:
+        """Write ``episode.json`` so far: what it says of the outcome outlives a kill from here on."""
+        write_meta(self.folder, meta)
+
     def finish(self, meta: EpisodeMeta) -> pathlib.Path:
         """Write the final ``episode.json`` and give the folder its name; returns it.
 
-        A bag that could not be completed keeps its partial name, for repair.
+        A bag that could not be completed keeps its partial name, for repair. After an OSError it may be called again.
         """
-        write_meta(self.folder, meta)
-        if not self.whole:
-            return self.folder
-        sync_folder(self.folder)
+        try:
+            write_meta(self.folder, meta)
+        except OSError:
+            self._reserve.unlink(missing_ok=True)
+            write_meta(self.folder, meta)
+        self._reserve.unlink(missing_ok=True)
         final = self._root / meta.episode_id
-        self.folder.rename(final)
+        if self.whole and self.folder != final:
+            sync_folder(self.folder)
+            self.folder = self.folder.rename(final)
         sync_folder(self._root)
-        return final
+        self._lock.release()
+        return self.folder
 
     def abandon(self) -> None:
-        """Leave the partial folder as it is, for repair."""
+        """Leave the bag as it is, for repair."""
         self.closed = True
         self._mcap.abandon()
+
+    def leave(self) -> None:
+        """Leave the partial folder, too: from here on a repair may take it."""
+        self.abandon()
+        self._lock.release()

@@ -27,7 +27,10 @@ def pack_image(message: bytes, storage: str, jpeg_quality: int) -> bytes:
     image = read_image(message)
     if image.encoding != PIXELS[storage]:
         raise ValueError(f"expected {PIXELS[storage]} pixels for {storage}, got {image.encoding}")
-    codec, data = _PACKERS[storage](image, jpeg_quality)
+    try:
+        codec, data = _PACKERS[storage](image, jpeg_quality)
+    except cv2.error as error:
+        raise ValueError(f"expected a picture that packs as {storage}, got: {' '.join(str(error).split())}") from None
     return compressed_image_message(image.stamp_ns, image.frame_id, codec, data)
 
 

@@ -3,7 +3,8 @@
 Each chunk (at most ``chunk_bytes``, or whatever came since the last ``flush``) is written with one
 system call straight to the kernel and carries a CRC, so a killed process loses only the messages
 since the last chunk, and damage is found rather than read. Schemas and channels stand in the chunk
-where they first appear and again in the summary. Format: MCAP specification, mcap.dev/spec, profile
+where they first appear, in the next one, in every ``DECLARE_EVERY``th after it and in the summary, so
+that no damaged chunk makes others unreadable. Format: MCAP specification, mcap.dev/spec, profile
 ``ros2``.
 """
 
@@ -23,6 +24,7 @@ MAGIC = b"\x89MCAP0\r\n"
 HEADER, FOOTER, SCHEMA, CHANNEL, MESSAGE, CHUNK, MESSAGE_INDEX, CHUNK_INDEX = range(1, 9)
 STATISTICS, METADATA, METADATA_INDEX, SUMMARY_OFFSET, DATA_END = range(0x0B, 0x10)
 COMPRESSIONS = ("", "zstd")
+DECLARE_EVERY = 32  # chunks
 
 
 def string(text: str) -> bytes:
@@ -130,11 +132,17 @@ class McapWriter:
             for channel_id, entries in chunk.index.items():
                 self.counts[channel_id] -= len(entries)
                 self.lost[channel_id] += len(entries)
-            for declaration in [entry for _, entry in self._schemas.values()] + self._channels:
-                self._chunk.add(declaration)
+            self._declare()
             raise
+        if len(self._chunk_indexes) % DECLARE_EVERY == 1:
+            self._declare()
         self._start_ns = min(self._start_ns, chunk.start_ns)
         self._end_ns = max(self._end_ns, chunk.end_ns)
+
+    def _declare(self) -> None:
+        """Let the pending chunk say what every channel is."""
+        for declaration in [entry for _, entry in self._schemas.values()] + self._channels:
+            self._chunk.add(declaration)
 
     def disk_summary(self) -> DiskSummary:
         """How long the disk has taken so far."""

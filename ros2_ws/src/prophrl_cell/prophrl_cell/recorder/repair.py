@@ -13,6 +13,7 @@ from prophrl_cell.recorder import bag_metadata
 from prophrl_cell.recorder.calibration import camera_of, with_intrinsics
 from prophrl_cell.recorder.control_counter import ControlCounter
 from prophrl_cell.recorder.episode_writer import HEADER_BYTES, RESERVE_NAME
+from prophrl_cell.recorder.folder_lock import FolderLock
 from prophrl_cell.recorder.mcap_scan import Channel, Damage, Message, scan
 from prophrl_cell.recorder.mcap_writer import McapWriter
 from prophrl_cell.recorder.message_definitions import starts_with_header
@@ -53,7 +54,7 @@ def is_whole(folder: pathlib.Path) -> bool:
     damage = Damage()
     try:
         read_episode(folder)
-        for _ in scan(folder / f"{folder.name}.mcap", damage):
+        for _ in scan(folder / f"{folder.name}.mcap", damage, use_summary=False):
             pass
     except (UserError, OSError):
         return False
@@ -68,10 +69,21 @@ def reopen(folder: pathlib.Path) -> pathlib.Path:
 def repair_episode(partial: pathlib.Path) -> EpisodeMeta:
     """Rewrite the readable part of ``partial`` and give the folder its final name; returns what it now says.
 
-    UserError when there is nothing to repair or nothing readable; the folder is left as it was then.
+    UserError when there is nothing to repair or nothing readable, or it is still being recorded; the folder is left
+    as it was then.
     """
     if not partial.is_dir() or not partial.name.endswith(PARTIAL_SUFFIX):
         raise UserError(f"repair: expected a folder named <episode>{PARTIAL_SUFFIX}, got {partial}")
+    try:
+        with FolderLock(partial):
+            return _repair(partial)
+    except BlockingIOError:
+        raise UserError(
+            f"repair: {partial} is still being recorded (or repaired by another command); wait until that is done"
+        ) from None
+
+
+def _repair(partial: pathlib.Path) -> EpisodeMeta:
     episode_id = partial.name.removesuffix(PARTIAL_SUFFIX)
     final = partial.with_name(episode_id)
     if final.exists():
