@@ -25,7 +25,10 @@ def test_a_held_key_moves_at_its_scale_until_the_heartbeats_end(jog):
     command = jog.command(100.0 + EXPIRY_S - 1e-6)
     assert command.deadman and command.tool_frame and math.isnan(command.openness)
     assert command.twist == pytest.approx((0, -0.1, 0, 0, 0, 0.25))
-    ended = jog.command(100.0 + EXPIRY_S)
+    assert jog.command(100.0 + EXPIRY_S) is None, "silence is no release"
+    assert jog.command(100.2) is None
+    jog.heartbeat("a", beat(100.3, deadman=False), 100.3, True)
+    ended = jog.command(100.3)
     assert not ended.deadman and not any(ended.twist)
 
 
@@ -37,19 +40,34 @@ def test_nothing_moves_without_the_deadman_and_release_ends_at_once(jog):
     assert not jog.command(100.03).deadman
 
 
-def test_a_page_that_goes_away_ends_at_once(jog):
+def test_a_page_that_goes_away_ends_at_once_but_has_not_let_go(jog):
+    jog.connect("b")
     jog.heartbeat("a", beat(100.0), 100.0, True)
     jog.disconnect("a")
-    assert not jog.command(100.001).deadman and jog.holder(100.001) == ("", "")
+    assert jog.command(100.001) is None and jog.holder(100.001) == ("", "")
+    jog.heartbeat("b", beat(100.02, deadman=False), 100.02, True)
+    assert jog.command(100.02) is None, "another page's word so soon is no release"
+    jog.connect("again")
+    assert not jog.heartbeat("again", beat(101.0), 101.0, True) and jog.command(101.0) is None, "held when it came"
+    jog.heartbeat("again", beat(101.02, deadman=False), 101.02, True)
+    assert not jog.command(101.02).deadman
+    assert jog.heartbeat("again", beat(101.04), 101.04, True) and jog.command(101.05).deadman
+
+
+def test_a_page_that_let_go_before_it_went_has_let_go(jog):
+    jog.heartbeat("a", beat(100.0), 100.0, True)
+    jog.heartbeat("a", beat(100.02, deadman=False), 100.02, True)
+    jog.disconnect("a")
+    assert not jog.command(100.03).deadman
 
 
 def test_a_burst_of_old_heartbeats_behind_a_stall_moves_nothing(jog):
     jog.heartbeat("a", beat(100.0), 100.0, True)
     assert not any(jog.heartbeat("a", beat(100.02 * 1 + i * 0.02), 100.4, True) for i in range(15))
-    assert not jog.command(100.4).deadman
+    assert jog.command(100.4) is None
     assert jog.heartbeat("a", beat(100.41), 100.42, True)  # 10 ms on its way: counts, but runs out 10 ms earlier
     assert jog.command(100.42 + EXPIRY_S - 0.011).deadman
-    assert not jog.command(100.42 + EXPIRY_S - 0.009).deadman
+    assert jog.command(100.42 + EXPIRY_S - 0.009) is None
 
 
 def test_after_a_long_silence_the_deadman_must_be_let_go_once(jog):
@@ -57,8 +75,17 @@ def test_after_a_long_silence_the_deadman_must_be_let_go_once(jog):
     later = 100.0 + REARM_S + 0.01
     assert not jog.heartbeat("a", beat(later), later, True)
     assert not jog.heartbeat("a", beat(later + 0.02), later + 0.02, True)
+    assert jog.command(later + 0.02) is None, "it is held still"
     jog.heartbeat("a", beat(later + 0.04, deadman=False), later + 0.04, True)
+    assert not jog.command(later + 0.05).deadman
     assert jog.heartbeat("a", beat(later + 0.06), later + 0.06, True)
+
+
+def test_a_frozen_page_that_comes_back_while_another_let_go_has_to_press_anew(jog):
+    jog.connect("b")
+    jog.heartbeat("a", beat(100.0), 100.0, True)
+    jog.heartbeat("b", beat(103.0, deadman=False), 103.0, True)
+    assert not jog.heartbeat("a", beat(104.0), 104.0, True), "held since before its silence"
 
 
 def test_one_operator_at_a_time_and_it_does_not_jump_over(jog):

@@ -136,6 +136,8 @@ def _poses_on(grid: np.ndarray, times: np.ndarray, poses: np.ndarray) -> np.ndar
 
 
 def _check_reach(plan: Plan, cell: CellSpec, name: str) -> None:
+    if not (np.isfinite(plan.poses_N44).all() and np.isfinite(plan.openness_N).all()):
+        raise UserError(f"{name}: expected a finite path, got one that is not; its arm/target is damaged")
     home = (forward(cell.robot.kinematics, np.array(cell.robot.home)) @ cell.robot.T_tool0_tcp)[:3, 3]
     away = float(np.linalg.norm(plan.poses_N44[0][:3, 3] - home))
     if away > HOME_TOLERANCE_M:

@@ -29,6 +29,10 @@ from prophrl_bringup.program import Programs
 EPISODE = "00000000-000000-calibration"
 _REST_S = 0.25  # before and after a picture
 _LIMIT_S = 20.0
+_STALL_S = 0.6  # a shorter standstill of the controller's stream ends by itself
+STOPPED_MODES = (
+    ArmStatus.MODE_HOLD, ArmStatus.MODE_PROTECTIVE_STOP, ArmStatus.MODE_EMERGENCY_STOP, ArmStatus.MODE_FAULT,
+)  # fmt: skip
 
 
 class Station:
@@ -109,9 +113,16 @@ class Station:
         )
 
     def begin(self) -> None:
-        """The arm goes home and takes slow chunks from then on."""
+        """The arm goes home and takes slow chunks from then on. UserError where it waits for a person's word: the one
+        who can see the arm gives it."""
+        self.client.until_mode(ArmStatus.MODE_READY, *STOPPED_MODES)
         if self.client.status.mode != ArmStatus.MODE_READY:
-            self.client.recover()
+            self.client.spin(_STALL_S)
+        if self.client.status.mode != ArmStatus.MODE_READY:
+            raise UserError(
+                f"arm: expected it ready, it has stopped: {self.client.status.reason or 'no reason given'}; make it "
+                "safe, unlock and resume (./prophrl operator), then start again"
+            )
         self.client.home()
         self.client.start_episode(EPISODE)
 
@@ -147,8 +158,8 @@ class Station:
             while time.monotonic() < end and client.status.mode != ArmStatus.MODE_EXECUTING:
                 client.spin(0.01)
             if client.status.mode == ArmStatus.MODE_EXECUTING:
-                client.until_mode(ArmStatus.MODE_READY, ArmStatus.MODE_HOLD, limit=_LIMIT_S)
-                if client.status.mode == ArmStatus.MODE_HOLD:
+                client.until_mode(ArmStatus.MODE_READY, *STOPPED_MODES, limit=_LIMIT_S)
+                if client.status.mode != ArmStatus.MODE_READY:
                     raise UserError(f"arm: stopped on the way: {client.status.reason}")
                 return
         raise UserError(f"expected the arm to follow a chunk; last limits {[e.limit for e in client.events[-5:]]}")

@@ -22,6 +22,7 @@ SETTLE_S = 1.0  # after a home move was accepted
 EVERY_STEPS = 5  # a fresh chunk after so many steps
 LATENCY_S = 0.04  # from the pose that a chunk starts at to its sending, so that arm/target of that moment is here
 REST_S = 0.6  # after the last step
+START_APART_M, START_APART_RAD = 0.01, np.deg2rad(2.0)  # of the arm from where the plan begins
 STOPPED_MODES = (
     ArmStatus.MODE_DISCONNECTED, ArmStatus.MODE_HOLD, ArmStatus.MODE_PROTECTIVE_STOP, ArmStatus.MODE_EMERGENCY_STOP,
     ArmStatus.MODE_FAULT,
@@ -40,6 +41,7 @@ class ReplayClient:
         self._executor.add_node(self._node)
         reliable = functools.partial(QoSProfile, reliability=ReliabilityPolicy.RELIABLE)
         self._arm: ArmStatus | None = None
+        self._stopped: str | None = None  # why the arm stopped since it was last sent home
         self._recorder: RecorderStatus | None = None
         self._targets: list[tuple[float, ArmTarget]] = []
         self._first_end: float | None = None
@@ -58,22 +60,29 @@ class ReplayClient:
         rclpy.shutdown(context=self._context)
 
     def home(self) -> None:
-        """Send the arm home, gripper open, and wait until it rests there."""
+        """Send the arm home, gripper open, and wait until it rests there; UserError when it stops on the way, whoever
+        gave it its word afterwards."""
         self._until(self._ready, "a ready arm")
         self._until(self._home.service_is_ready, "the service arm/home")
+        self._stopped = None
         answer = self._home.call_async(Trigger.Request())
-        self._until(answer.done, "an answer of arm/home")
+        self._until(answer.done, "an answer of arm/home", moving=True)
         if not answer.result().success:
             raise UserError(f"replay: expected the arm to go home, it answered: {answer.result().message}")
-        self._spin(SETTLE_S)
-        self._until(self._ready, "the arm at home")
+        settled = time.monotonic() + SETTLE_S
+        self._until(lambda: time.monotonic() >= settled, "the move home", moving=True)
+        self._until(self._ready, "the arm at home", moving=True)
 
     def run(
         self, plan: Plan, episode_id: str, seed: int, version: str, source: int = ActionChunk.SOURCE_REPLAY
     ) -> None:
-        """Execute the plan from home as episode ``episode_id``; UserError when the arm stops on the way."""
-        self._until(lambda: self._recorder is not None, "recorder/status")
-        self._until(lambda: self._chunks.get_subscription_count() > 0, "arm_node's subscription to arm/chunk")
+        """Execute the plan from home as episode ``episode_id``; UserError when the arm is not where the plan begins, and
+        when it stops on the way."""
+        self._until(lambda: self._recorder is not None, "recorder/status", moving=True)
+        self._until(
+            lambda: self._chunks.get_subscription_count() > 0, "arm_node's subscription to arm/chunk", moving=True
+        )
+        self._check_start(plan)
         self._event(EpisodeEvent.STARTED, episode_id, seed, version)
         self._until(lambda: self._arm.episode_id == episode_id, "the episode in arm/status")
         self._until(lambda: self._recorder.episode_id == episode_id, "the episode in recorder/status")
@@ -93,6 +102,17 @@ class ReplayClient:
         end = begun + plan.steps * period + REST_S
         self._until(lambda: self._now() >= end, "the end of the motion", moving=True)
 
+    def _check_start(self, plan: Plan) -> None:
+        asked = self._now()
+        self._until(lambda: self._targets and self._targets[-1][0] > asked, "a new arm/target", moving=True)
+        away = se3.inverse(plan.poses_N44[0]) @ _pose(self._targets[-1][1])
+        metres, angle = float(np.linalg.norm(away[:3, 3])), se3.rotation_angle(away[:3, :3])
+        if not (metres <= START_APART_M and angle <= START_APART_RAD):
+            raise UserError(
+                f"replay: expected the arm where the plan begins, it is {1e3 * metres:.0f} mm and "
+                f"{np.rad2deg(angle):.1f} deg away; send it home again"
+            )
+
     def stop(self, episode_id: str, seed: int, version: str, outcome: str, reason: str) -> str:
         """End the episode; the folder that the recorder made of it."""
         self._event(EpisodeEvent.STOPPED, episode_id, seed, version, outcome=outcome, reason=reason)
@@ -105,6 +125,8 @@ class ReplayClient:
 
     def _arm_heard(self, status: ArmStatus) -> None:
         self._arm = status
+        if status.mode in STOPPED_MODES and self._stopped is None:
+            self._stopped = status.reason or "no reason given"
 
     def _recorder_heard(self, status: RecorderStatus) -> None:
         self._recorder = status
@@ -150,18 +172,13 @@ class ReplayClient:
         event.header.stamp = self._node.get_clock().now().to_msg()
         self._events.publish(event)
 
-    def _spin(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            self._executor.spin_once(timeout_sec=0.01)
-
     def _until(self, condition, what: str, moving: bool = False) -> None:
-        """Handle messages until ``condition()``; with ``moving`` a stop of the arm ends the wait, too."""
+        """Handle messages until ``condition()``; with ``moving`` a stop since the arm was sent home ends the wait, too."""
         end = time.monotonic() + LIMIT_S
         while not condition():
             self._executor.spin_once(timeout_sec=0.005)
-            if moving and self._arm.mode in STOPPED_MODES:
-                raise UserError(f"replay: the arm stopped on the way: {self._arm.reason or 'no reason given'}")
+            if moving and self._stopped is not None:
+                raise UserError(f"replay: the arm stopped on the way: {self._stopped}")
             if time.monotonic() > end:
                 arm = "not heard" if self._arm is None else f"in mode {self._arm.mode} {self._arm.reason}"
                 raise UserError(f"replay: expected {what} in {LIMIT_S:.0f} s, it did not come; the arm is {arm}")

@@ -4,6 +4,9 @@ A page sends its held state at 50 Hz while the deadman is held. What it sent mov
 counted from when the browser sent it: the age of a heartbeat is its arrival minus the browser's stamp, less the
 smallest such difference seen on that connection. So a burst of old heartbeats behind a stalled server or network
 moves nothing. After a silence longer than ``REARM_S`` the deadman must be let go once before it counts again.
+
+A release is what a page says, never what it stopped saying: while a holder is silent or gone there is no command at
+all, and whoever listens notices the silence.
 """
 
 import dataclasses
@@ -62,6 +65,7 @@ class JogCommand:
     tool_frame: bool = False
     twist: tuple[float, ...] = (0.0,) * 6
     openness: float = math.nan
+    age_s: float = 0.0  # since the page said so
 
 
 class _Page:
@@ -72,7 +76,8 @@ class _Page:
         self.offset_s = math.inf  # smallest arrival minus stamp
         self.heard_s = -math.inf
         self.toggles: int | None = None
-        self.must_release = False
+        self.deadman = False  # as it said last
+        self.must_release = True  # until it was seen released
 
 
 class Jog:
@@ -85,6 +90,7 @@ class Jog:
         self._pages: dict[str, _Page] = {}
         self._holder: str | None = None
         self._held: Heartbeat | None = None
+        self._lost = False  # what was held ended without a release
         self._expires_s = self._used_s = -math.inf
         self._openness = math.nan
 
@@ -100,11 +106,11 @@ class Jog:
                 self._pages[page].name = name.strip()[:40]
 
     def disconnect(self, page: str) -> None:
-        """A page is gone: what it held ends now."""
+        """A page is gone: what it held ends now, and is not released by that."""
         with self._lock:
             self._pages.pop(page, None)
             if self._holder == page:
-                self._let_go()
+                self._end(lost=self._lost or self._held is not None)
                 self._holder = None
 
     def heartbeat(self, page: str, beat: Heartbeat, now_s: float, gripper_open: bool) -> bool:
@@ -118,38 +124,37 @@ class Jog:
             age_s = now_s - beat.stamp_s - sender.offset_s
             toggled = sender.toggles is not None and beat.toggles != sender.toggles
             sender.toggles = beat.toggles
+            was_held, sender.deadman, sender.heard_s = sender.deadman, beat.deadman, now_s
             if not beat.deadman:
-                sender.must_release, sender.heard_s = False, now_s
-                if self._holder == page:
-                    self._let_go()
+                sender.must_release = False
+                if self._holder == page or now_s - self._used_s > REARM_S:  # another's word ends a loss only when old
+                    self._end(lost=False)
                 return False
-            was_held = self._holder == page and self._held is not None
             if was_held and silence_s > REARM_S:
                 sender.must_release = True
-            sender.heard_s = now_s
             if not self._may_have(page, now_s):
                 sender.must_release = True  # so that the jog does not jump over while two hold
             if sender.must_release or age_s > EXPIRY_S:
                 if sender.must_release and self._holder == page:
-                    self._let_go()
+                    self._end(lost=self._lost or self._held is not None)
                 return False
-            self._holder, self._held, self._used_s = page, beat, now_s
+            self._holder, self._held, self._lost, self._used_s = page, beat, False, now_s
             self._expires_s = now_s + EXPIRY_S - age_s
             if toggled:
                 self._openness = 0.0 if (gripper_open if math.isnan(self._openness) else self._openness > 0.5) else 1.0
             self._active.set()
             return True
 
-    def command(self, now_s: float) -> JogCommand:
-        """What the arm is asked now."""
+    def command(self, now_s: float) -> JogCommand | None:
+        """What the arm is asked now; None while the page that held the deadman is silent or gone: say nothing."""
         with self._lock:
             held = self._held
             if held is None or now_s >= self._expires_s:
                 self._active.clear()
-                return JogCommand(deadman=False)
+                return None if self._lost or held is not None else JogCommand(deadman=False)
             limits = [self._limits.linear] * 3 + [self._limits.angular] * 3
             twist = tuple(a * held.speed * limit for a, limit in zip(held.axes, limits, strict=True))
-            return JogCommand(True, held.tool_frame, twist, self._openness)
+            return JogCommand(True, held.tool_frame, twist, self._openness, max(0.0, now_s + EXPIRY_S - self._expires_s))
 
     def wait_active(self, timeout_s: float) -> bool:
         """Block until a page holds the deadman or the time is over."""
@@ -170,6 +175,6 @@ class Jog:
     def _may_have(self, page: str, now_s: float) -> bool:
         return self._holder in (None, page) or now_s - self._used_s > KEEP_S
 
-    def _let_go(self) -> None:
-        self._held, self._openness = None, math.nan
+    def _end(self, lost: bool) -> None:
+        self._held, self._lost, self._openness = None, lost, math.nan
         self._expires_s = -math.inf

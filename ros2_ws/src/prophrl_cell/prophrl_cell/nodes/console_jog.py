@@ -4,6 +4,7 @@ import threading
 import time
 
 from prophrl_interfaces.msg import TeleopCommand
+from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
@@ -19,7 +20,8 @@ COMMANDS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 class JogPublisher:
     """100 Hz while a page holds the deadman; 10 Hz, released, while one is open; silent otherwise.
 
-    It asks the arbiter each time, so that a web server that stalls feeds it nothing and the jog runs out.
+    It asks the arbiter each time, so that a web server that stalls feeds it nothing and the jog runs out. A page that
+    fell silent with the deadman held let nobody go: then this is silent, too, until a page says that it is up.
     """
 
     def __init__(self, node: Node, jog: Jog):
@@ -42,6 +44,9 @@ class JogPublisher:
             if not active and not self._jog.connected:
                 continue
             command = self._jog.command(time.monotonic())
+            if command is None:
+                farewells = 0
+                continue
             farewells = FAREWELLS if command.deadman else max(0, farewells - 1)
             sequence += 1
             self._publisher.publish(self._message(command, sequence))
@@ -53,7 +58,7 @@ class JogPublisher:
         message = TeleopCommand(
             device="console", sequence=sequence, deadman=command.deadman, frame=frame, openness=command.openness
         )
-        message.header.stamp = self._node.get_clock().now().to_msg()
+        message.header.stamp = (self._node.get_clock().now() - Duration(seconds=command.age_s)).to_msg()
         linear, angular = message.twist.linear, message.twist.angular
         linear.x, linear.y, linear.z, angular.x, angular.y, angular.z = command.twist
         return message

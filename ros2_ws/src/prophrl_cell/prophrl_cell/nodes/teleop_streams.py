@@ -6,6 +6,7 @@ from geometry_msgs.msg import Twist, TwistStamped
 from prophrl_interfaces.msg import TeleopCommand
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.time import Time
 from sensor_msgs.msg import Joy
 from std_msgs.msg import Bool
 
@@ -51,9 +52,10 @@ class TwistTopic:
 
 
 class ConsoleTopic:
-    """The jog of the operator console, a TeleopCommand in its own right."""
+    """The jog of the operator console, a TeleopCommand in its own right; the console is on this host, by its clock."""
 
     def __init__(self, node: Node, config: DeviceConfig, latest: Latest):
+        self._clock = node.get_clock()
         self._config, self._latest = config, latest
         self._silent = f"nothing heard on {config.stream.topic}; open the operator console in a browser"
         self._latest.lose(self._silent)
@@ -61,8 +63,9 @@ class ConsoleTopic:
         self.subscriptions = [subscription]
 
     def _heard(self, message: TeleopCommand) -> None:
+        age_s = 1e-9 * (self._clock.now().nanoseconds - Time.from_msg(message.header.stamp).nanoseconds)
         self._latest.put(Reading(
-            stamp=time.monotonic(),
+            stamp=time.monotonic() - max(0.0, age_s),
             axes=deflections(self._config, components(message.twist)),
             held=frozenset({DEADMAN} if message.deadman else ()),
             frame=next((name for name, number in FRAMES.items() if number == message.frame), ""),

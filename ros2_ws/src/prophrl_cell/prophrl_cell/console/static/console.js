@@ -27,19 +27,24 @@
     return values.map((v) => Math.max(-1, Math.min(1, v)));
   }
 
-  function send(echo = false) {
-    if (!socket || socket.readyState !== WebSocket.OPEN || socket.bufferedAmount > BACKLOG_BYTES) return;
+  function send(echo = false) { // whether it was said
+    if (!socket || socket.readyState !== WebSocket.OPEN || socket.bufferedAmount > BACKLOG_BYTES) return false;
     socket.send(JSON.stringify({
       t: performance.now(), deadman: deadman(), axes: axes(), toggles, echo,
       speed: Number($("jog-speed")?.value ?? 0) / 100,
       frame: document.querySelector("[data-frame].on")?.dataset.frame ?? "base",
     }));
+    return true;
+  }
+
+  function beat(echo = false) { // goes on until the release was said: silence is none
+    const said = send(echo);
+    if (heartbeats === null && (deadman() || !said)) heartbeats = setInterval(beat, HEARTBEAT_MS);
+    if (heartbeats !== null && said && !deadman()) { clearInterval(heartbeats); heartbeats = null; }
   }
 
   function changed() {
-    send(true);
-    if (deadman() && heartbeats === null) heartbeats = setInterval(send, HEARTBEAT_MS);
-    if (!deadman() && heartbeats !== null) { clearInterval(heartbeats); heartbeats = null; }
+    beat(true);
     show();
   }
 
@@ -142,7 +147,7 @@
   // --- the socket ----------------------------------------------------------------------------------------------------
   function connect() {
     socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/jog`);
-    socket.onopen = () => { document.body.classList.remove("offline"); sayName(); show(); };
+    socket.onopen = () => { document.body.classList.remove("offline"); sayName(); changed(); };
     socket.onmessage = (e) => {
       answer = JSON.parse(e.data);
       show();
