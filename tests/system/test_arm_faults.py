@@ -84,8 +84,8 @@ def test_a_resume_waits_for_rest_and_a_hold_is_taken_while_the_program_starts_ag
         client.execute(sway(speed=0.3))
         client.spin(0.5)
         client.targets.clear()
-        for service in ("arm/hold", "arm/resume"):
-            assert client.call(service).success
+        assert client.call("arm/hold").success
+        client.until(lambda: client.call("arm/resume").success, "the resume taken, the arm still braking")
         client.until_mode(ArmStatus.MODE_READY)
         client.spin(0.5)
         t = np.array([m.header.stamp.sec + m.header.stamp.nanosec * 1e-9 for m in client.targets])
