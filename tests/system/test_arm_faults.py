@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from prophrl_bringup.bench.arm_client import sway
+from prophrl_bringup.nodes.arm_client import sway
 from prophrl_bringup.bench.arm_rig import write_cell
 from prophrl_bringup.bench.faults import SCENARIOS, recover, run_scenario
 from prophrl_cell.arm.dashboard import Dashboard
