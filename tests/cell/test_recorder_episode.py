@@ -196,6 +196,18 @@ def test_a_damaged_bag_is_one_clear_line(tmp_path):
             list(episode.frames("front")), episode.series("joint_states")
 
 
+def test_a_message_of_another_kind_is_one_clear_line(tmp_path):
+    recorder, episode = recorder_for(tmp_path, RecorderSpec(min_free_bytes=0)), meta()
+    recorder.begin(episode)
+    whole = joint_state(1, [0] * 6)
+    for length in (b"\xff\xff\xff\xff", b"\x00\x00\x00\x00"):  # of its frame, the first text
+        recorder.put("/joint_states", int(episode.started * 1e9) + 1, whole[:12] + length + whole[16:])
+    recorder.end(episode.started + 1, "success", "", "")
+    recorder.close(30)
+    with pytest.raises(UserError, match=r"expected a whole bag, got: Invalid"):
+        read_episode(tmp_path / episode.episode_id).series("joint_states")
+
+
 def test_repair_makes_a_damaged_episode_readable_and_leaves_a_whole_one_alone(tmp_path, capsys):
     recorder = recorder_for(tmp_path, RecorderSpec(min_free_bytes=0), queue_bytes=1 << 30)
     record_24_frames(recorder, meta(), with_depth=False)
@@ -215,7 +227,7 @@ def test_repair_makes_a_damaged_episode_readable_and_leaves_a_whole_one_alone(tm
         bag.write_bytes(content)
         assert repair.run(argparse.Namespace(folders=[folder])) == 1
         assert "prophrl: error: repair: no whole chunk" in capsys.readouterr().err
-        folder.with_name(folder.name + ".partial").rename(folder)
+        assert folder.is_dir(), "it keeps its name"
 
 
 def test_latched_state_opens_every_bag_and_late_begins_lose_nothing(tmp_path):

@@ -53,6 +53,7 @@ def test_round_trip(made):
         (lambda p: (p / b.STATISTICS_NAME).unlink(), "statistics.json"),
         (lambda p: (p / b.MANIFEST_NAME).unlink(), "expected manifest.json"),
         (lambda p: (p / b.MANIFEST_NAME).write_text("{"), "not valid JSON"),
+        (lambda p: (p / b.MANIFEST_NAME).write_text("[" * 100_000), "not valid JSON"),
         (lambda p: edit(p, lambda m: m.update(statistics_sha256="0" * 64)), "normalisation statistics"),
         (lambda p: edit(p, lambda m: m["action"].update(rate_hz=5.0)), "spec id"),
         (lambda p: edit(p, lambda m: m.update(surprise=1)), "unknown field"),
@@ -124,3 +125,17 @@ def test_a_kill_between_the_old_bundle_and_the_new_one_loses_neither(made, tmp_p
     b.check_bundle_place(tmp_path / "toy")
     assert write(tmp_path / "toy", b"best").path.is_dir()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["toy", "w.onnx"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(b"not safetensors", "cannot be read"), (None, "expected 'image' in it, found actions_TD")]
+)
+def test_a_smoke_observation_that_is_none_is_refused_in_one_line(made, content, message):
+    smoke = made.path / b.SMOKE_NAME
+    if content is not None:
+        smoke.write_bytes(content)
+        entry = {"sha256": b.sha256_file(smoke), "bytes": len(content)}
+        edit(made.path, lambda m: m["files"].update({b.SMOKE_NAME: entry}))
+    with pytest.raises(UserError, match=message) as caught:
+        b.read_bundle(made.path).smoke("image")
+    assert "\n" not in str(caught.value)

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -48,6 +49,40 @@ def test_smoke_inference_passes_here_and_catches_other_numbers(bundle, tmp_path)
     changed = write_bundle(tmp_path / "changed", bundle.manifest, bundle.statistics, smoke, files)
     with pytest.raises(UserError, match="smoke inference"):
         load_policy(changed).check_smoke()
+
+
+@pytest.mark.parametrize("change", [{"image": np.zeros((3, 3), np.uint8)}, {"noise": np.zeros((1, 1), np.float32)}])
+def test_a_smoke_observation_of_other_shapes_is_one_line(bundle, tmp_path, change):
+    files = {"policy.onnx": bundle.file("policy.onnx")}
+    odd = write_bundle(tmp_path / "odd", bundle.manifest, bundle.statistics, bundle.smoke() | change, files)
+    with pytest.raises(UserError, match="smoke inference on .* failed") as caught:
+        load_policy(odd).check_smoke()
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_that_are_none_are_one_line(bundle, tmp_path):
+    broken = tmp_path / "weights.safetensors"
+    broken.write_bytes(b"not safetensors")
+    files = {"policy.onnx": bundle.file("policy.onnx"), "weights.safetensors": broken}
+    odd = write_bundle(tmp_path / "odd", bundle.manifest, bundle.statistics, bundle.smoke(), files)
+    with pytest.raises(UserError, match="cannot be read"):
+        load_policy(odd, "torch")
+
+
+def test_the_node_answers_whatever_a_bundle_does(monkeypatch):
+    policy_node = pytest.importorskip("prophrl_policy.nodes.policy_node")
+    bundle = SimpleNamespace(version="old@1")
+    runner = SimpleNamespace(policy=SimpleNamespace(bundle=bundle), episode=None, replace=None)
+    node = SimpleNamespace(_runner=runner, _task=None, get_parameter=lambda _: SimpleNamespace(value="onnx"))
+
+    def surprise(*_):
+        raise ZeroDivisionError("two\nlines")
+
+    monkeypatch.setattr(policy_node, "load_checked", surprise)
+    response = SimpleNamespace(success=False, version="", message="")
+    answer = policy_node.PolicyNode._on_load(node, SimpleNamespace(bundle="b"), response)
+    assert (answer.success, answer.version) == (False, "old@1")
+    assert answer.message == "b: cannot be loaded (ZeroDivisionError: two)"
 
 
 @pytest.mark.parametrize("backend", ["onnx", "torch"])

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import time
 import numpy as np
 import pytest
 from made_episodes import Recipe, joints_at, make_episode, openness_at, pose_at
+from prophrl_cell.recorder.repair import repair_damaged
 from prophrl_core import action
 from prophrl_core.errors import UserError
 from prophrl_training.commands import data_convert
@@ -102,6 +104,8 @@ BAD = {
     "actions": (Recipe(wrong_actions=True), "executed actions are not the commanded motion"),
     "mixed": (Recipe(chunk_period=0.05), "it mixes rates: a chunk has steps of 0.05 s"),
     "dark": (Recipe(picture_gap=(0.3, 0.7)), "have no picture within 0.1 s"),
+    "dead": (Recipe(picture_gap=(0.42, 9.0)), "camera 'front' ends 0.60 s before the trial does, allowed 0.5 s"),
+    "late": (Recipe(picture_gap=(0.0, 0.6)), "camera 'front' begins 0.61 s after the trial does"),
     "short": (Recipe(seconds=0.15), "overlap for less than 2 steps"),
 }
 
@@ -126,6 +130,21 @@ def test_bad_episodes_are_named_and_refused(tmp_path, capsys):
     assert "is it an episode folder?" in table["holiday-pictures"]
     assert "left out" in table["gone-wrong"] and "--outcomes" in table["gone-wrong"]
     assert [entry.facts["episode_id"] for entry in open_dataset(out).episodes] == ["good"]
+
+
+def test_what_a_repair_could_not_save_is_no_success(tmp_path):
+    """A success whose last second is gone would teach that the bottle need not be lifted."""
+    for name, outcome, cut in (("held", "success", 0.5), ("broken", "fault", 0.5), ("whole", "success", 1.0)):
+        folder = make_episode(tmp_path / "in", name, Recipe(seconds=3.0, outcome=outcome))
+        bag = folder / f"{name}.mcap"
+        if cut < 1.0:
+            bag.write_bytes(bag.read_bytes()[: int(cut * bag.stat().st_size)])
+            assert repair_damaged(folder).outcome == outcome
+    found = converted(tmp_path / "in", tmp_path / "out", outcomes=("success", "fault"))
+    assert {name: v.verdict for name, v in found.items()} == {
+        "held": "refused", "broken": "converted", "whole": "converted",
+    }  # fmt: skip
+    assert re.match(r"/joint_states ends \d\.\d\d s before the trial does, allowed 0.5 s", found["held"].reason)
 
 
 def run_command(arguments):

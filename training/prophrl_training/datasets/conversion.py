@@ -22,6 +22,8 @@ IMAGE_PREFIX = "observation.images."
 TCP_NAMES = ("tcp_x", "tcp_y", "tcp_z", "tcp_r11", "tcp_r21", "tcp_r31", "tcp_r12", "tcp_r22", "tcp_r32", "openness")
 MIN_ROWS = 2
 LATE_LIMIT = 5.0
+EDGE_SLACK = 0.3  # s beyond a gap by which a stream may begin after the trial, or end before it; 0.06 s is usual
+BROKEN_OFF = ("fault", "aborted", "discarded")  # outcomes that say themselves that a stream may have ended
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +47,7 @@ class ResampledEpisode:
 
 def resample_episode(streams: EpisodeStreams, task: TaskSpec, rules: ConversionRules) -> ResampledEpisode:
     """Put the streams on the grid; UserError when one is too sparse for it."""
+    _check_edges(streams, rules)
     rate = task.action.rate_hz
     times_T1 = resample.grid(*streams.span, rate)
     times_T = times_T1[:-1]
@@ -79,6 +82,21 @@ def resample_episode(streams: EpisodeStreams, task: TaskSpec, rules: ConversionR
     }
     pictures = {name: streams.picture_numbers[name][index_T] for name, (index_T, _) in nearest.items()}
     return ResampledEpisode(columns, pictures, resample.integration_error(commanded_T144, actions_T7))
+
+
+def _check_edges(streams: EpisodeStreams, rules: ConversionRules) -> None:
+    """Refuse an episode that holds only part of its trial: what is missing at the end is what the label is about."""
+    meta = streams.episode.meta
+    if meta.outcome in BROKEN_OFF:
+        return
+    for name, t_N in streams.stamps.items():
+        limit = LATE_LIMIT * rules.max_image_age if name in streams.cameras else rules.max_state_gap + EDGE_SLACK
+        what = f"camera {name!r}" if name in streams.cameras else f"/{name}"
+        late, early = t_N[0] - meta.started, meta.ended - t_N[-1]
+        if late > limit:
+            raise UserError(f"{what} begins {late:.2f} s after the trial does, allowed {limit:.2g} s; record again")
+        if meta.ended > meta.started and early > limit:
+            raise UserError(f"{what} ends {early:.2f} s before the trial does, allowed {limit:.2g} s; record again")
 
 
 def _check_gaps(name: str, t_N: np.ndarray, times_T: np.ndarray, limit: float) -> None:

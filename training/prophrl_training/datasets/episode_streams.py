@@ -37,9 +37,15 @@ class EpisodeStreams:
     joint_names: tuple[str, ...]
 
     @property
+    def stamps(self) -> dict[str, np.ndarray]:
+        """Stamps (N,) of every stream that rows are made of, by topic, pictures by camera."""
+        values = self.joints, self.tcp, self.target, self.gripper
+        return {topic: value[0] for topic, value in zip(STREAMS, values, strict=True)} | self.cameras
+
+    @property
     def span(self) -> tuple[float, float]:
         """From the first moment at which every stream is there to the end of the trial, or of the first to stop."""
-        streams = [self.joints[0], self.tcp[0], self.target[0], self.gripper[0], *self.cameras.values()]
+        streams = self.stamps.values()
         last = min(t_N[-1] for t_N in streams)
         ended = self.episode.meta.ended
         return max(t_N[0] for t_N in streams), min(last, ended) if ended > self.episode.meta.started else last

@@ -12,6 +12,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from prophrl_core import replaced_folder, strict_yaml
@@ -77,9 +78,17 @@ class Bundle:
             raise UserError(f"bundle {self.path}: expected {name} in it, found {', '.join(self.manifest.files)}")
         return self.path / name
 
-    def smoke(self) -> dict[str, np.ndarray]:
-        """The stored observation and the action chunk it gave when the bundle was made."""
-        return load_file(self.file(SMOKE_NAME))
+    def smoke(self, *names: str) -> dict[str, np.ndarray]:
+        """The stored observation and the action chunk it gave when the bundle was made; ``names`` must be among them."""
+        path = self.file(SMOKE_NAME)
+        try:
+            arrays = load_file(path)
+        except (SafetensorError, OSError, ValueError, KeyError) as error:
+            raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())}); export the bundle again") from None
+        missing = [name for name in names if name not in arrays]
+        if missing:
+            raise UserError(f"{path}: expected {missing[0]!r} in it, found {', '.join(arrays)}; export the bundle again")
+        return arrays
 
 
 def sha256_file(path: Path) -> str:
@@ -133,7 +142,7 @@ def _read_json(path: Path) -> dict:
         raise UserError(f"{path}: expected at most {MAX_JSON_BYTES} bytes, got {path.stat().st_size}")
     try:
         data = json.loads(path.read_text())
-    except (ValueError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not valid JSON ({error}); fetch the bundle again") from None
     if not isinstance(data, dict):
         raise UserError(f"{path}: expected a JSON object, got {type(data).__name__}")

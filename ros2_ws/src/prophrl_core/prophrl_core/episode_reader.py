@@ -22,6 +22,8 @@ from backports import zstd
 from rosbags.highlevel import AnyReader, AnyReaderError
 from rosbags.interfaces import Connection
 from rosbags.rosbag2.errors import ReaderError
+from rosbags.serde import SerdeError
+from rosbags.typesys import TypesysError
 
 from prophrl_core.episode import EpisodeMeta, read_meta
 from prophrl_core.errors import UserError
@@ -30,7 +32,7 @@ from prophrl_core.stamps import seconds_of
 DEPTH_PREFIX_BYTES = 12  # of image_transport's compressedDepth
 # What rosbags raises on damaged and foreign files, found by trying: not all of it is its own.
 BAG_ERRORS = (
-    AnyReaderError, ReaderError, zstd.ZstdError, struct.error, yaml.YAMLError, OSError, ValueError, LookupError,
+    AnyReaderError, ReaderError, SerdeError, TypesysError, zstd.ZstdError, struct.error, yaml.YAMLError, OSError, ValueError, LookupError,
     TypeError, AssertionError, EOFError, MemoryError, OverflowError, RecursionError,
 )  # fmt: skip
 IMAGE_LIMIT = 256 << 20  # bytes of one picture, unpacked

@@ -73,9 +73,16 @@ class ChunkPolicy(ABC):
 
         Raises UserError when it is above ``SMOKE_TOLERANCE`` or not finite.
         """
-        smoke = self.bundle.smoke()
-        chunk_TD = self.infer(smoke["image"], smoke["proprio"], self.bundle.manifest.instruction, smoke["noise"])
-        error = float(np.abs(chunk_TD - smoke["chunk"]).max())
+        smoke = self.bundle.smoke("image", "proprio", "noise", "chunk")
+        try:
+            chunk_TD = self.infer(smoke["image"], smoke["proprio"], self.bundle.manifest.instruction, smoke["noise"])
+            error = float(np.abs(chunk_TD - smoke["chunk"]).max())
+        except Exception as failure:  # shapes and graphs of any kind, from a file that somebody else wrote
+            first = (str(failure).splitlines() or [""])[0]
+            raise UserError(
+                f"{self.bundle.path}: smoke inference on {self.provider} failed ({type(failure).__name__}: {first}); "
+                "export the bundle again"
+            ) from None
         if not error <= SMOKE_TOLERANCE:
             raise UserError(
                 f"{self.bundle.path}: smoke inference on {self.provider}: expected the stored chunk within "

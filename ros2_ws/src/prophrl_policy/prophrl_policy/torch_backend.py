@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from prophrl_core.bundle import WEIGHTS_NAME, Bundle
 from prophrl_core.errors import UserError
@@ -23,9 +23,12 @@ def build_network(bundle: Bundle) -> tuple[FlowPolicy, str]:
         raise UserError(f"{bundle.path}: expected an architecture of {known}, got {manifest.architecture!r}")
     network_class, config_class = ARCHITECTURES[manifest.architecture]
     path = bundle.file(WEIGHTS_NAME)
-    with safe_open(path, "pt") as weights:
-        digest = (weights.metadata() or {}).get("statistics", "")
-        state = {name: weights.get_tensor(name).float() for name in weights.keys()}
+    try:
+        with safe_open(path, "pt") as weights:
+            digest = (weights.metadata() or {}).get("statistics", "")
+            state = {name: weights.get_tensor(name).float() for name in weights.keys()}
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())}); export it again") from None
     try:
         network = network_class(config_class(**manifest.architecture_config))
         network.load_state_dict(state)

@@ -18,28 +18,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from prophrl_cell.recorder.repair import is_whole, reopen, repair_episode
+    from prophrl_cell.recorder.repair import is_whole, repair_damaged, repair_episode
 
-    partials = []
+    chosen = []
     for folder in args.folders:
         if not folder.is_dir():
             raise UserError(f"expected a folder of episodes at {folder}, found none; check the path")
-        if folder.name.endswith(PARTIAL_SUFFIX):
-            partials.append(folder)
-        elif not (folder / META_NAME).is_file():
-            partials += sorted(folder.glob(f"**/*{PARTIAL_SUFFIX}/"))
-        elif is_whole(folder):
-            print(f"{folder.name}: whole, nothing to repair")
-        else:
-            partials.append(reopen(folder))
-    failures = 0
-    for partial in partials:
+        alone = folder.name.endswith(PARTIAL_SUFFIX) or (folder / META_NAME).is_file()
+        chosen += [folder] if alone else sorted(folder.glob(f"**/*{PARTIAL_SUFFIX}/"))
+    repaired = failures = 0
+    for folder in chosen:
         try:
-            meta = repair_episode(partial)
-        except UserError as error:
+            if folder.name.endswith(PARTIAL_SUFFIX):
+                meta = repair_episode(folder)
+            elif is_whole(folder):
+                print(f"{folder.name}: whole, nothing to repair")
+                continue
+            else:
+                meta = repair_damaged(folder)
+        except (UserError, OSError) as error:
             print(f"prophrl: error: {error}", file=sys.stderr)
             failures += 1
             continue
+        repaired += 1
         print(f"{meta.episode_id}: {sum(s.messages for s in meta.streams)} messages over {meta.duration:.1f} s")
-    print(f"{len(partials) - failures} of {len(partials)} unfinished episodes repaired")
+    print(f"{repaired} of {repaired + failures} unfinished episodes repaired")
     return 1 if failures else 0

@@ -172,7 +172,8 @@ class EpisodeRecorder:
             self.state = RecorderState(fault=self._stopped_early)
             return
         meta = dataclasses.replace(
-            writer.meta, ended=ended, outcome=outcome, reason=reason, operator=operator or writer.meta.operator
+            writer.meta, ended=ended, outcome=outcome, reason=reason, operator=operator or writer.meta.operator,
+            streams=writer.summaries(self._writing_refused),
         )
         if not writer.closed:
             with contextlib.suppress(OSError):

@@ -2,7 +2,9 @@
 
 import contextlib
 import dataclasses
+import errno
 import pathlib
+from collections.abc import Iterator
 
 from prophrl_core.episode import PARTIAL_SUFFIX, EpisodeMeta, StreamSummary, read_meta, sync_folder, write_meta
 from prophrl_core.episode_reader import read_episode
@@ -50,20 +52,28 @@ class _Rewritten:
 
 
 def is_whole(folder: pathlib.Path) -> bool:
-    """Whether an episode's bag can be opened and every chunk of it is as it was written."""
+    """Whether an episode's bag can be opened and every chunk of it is as it was written.
+
+    UserError or OSError where that cannot be told: another version's description, a file that cannot be read.
+    """
     damage = Damage()
+    for _ in scan(folder / f"{read_meta(folder).episode_id}.mcap", damage, use_summary=False):
+        pass
     try:
         read_episode(folder)
-        for _ in scan(folder / f"{folder.name}.mcap", damage, use_summary=False):
-            pass
-    except (UserError, OSError):
+    except UserError:
         return False
     return damage.complete and not damage.chunks_bad
 
 
-def reopen(folder: pathlib.Path) -> pathlib.Path:
-    """Give an episode that has its final name, but is damaged, the name that ``repair_episode`` takes."""
-    return folder.rename(folder.with_name(folder.name + PARTIAL_SUFFIX))
+def repair_damaged(folder: pathlib.Path) -> EpisodeMeta:
+    """``repair_episode`` for an episode that has its final name; it keeps it when it cannot be repaired."""
+    partial = folder.rename(folder.with_name(folder.name + PARTIAL_SUFFIX))
+    try:
+        return repair_episode(partial)
+    except BaseException:
+        partial.rename(folder)
+        raise
 
 
 def repair_episode(partial: pathlib.Path) -> EpisodeMeta:
@@ -84,11 +94,11 @@ def repair_episode(partial: pathlib.Path) -> EpisodeMeta:
 
 
 def _repair(partial: pathlib.Path) -> EpisodeMeta:
-    episode_id = partial.name.removesuffix(PARTIAL_SUFFIX)
-    final = partial.with_name(episode_id)
+    final = partial.with_name(partial.name.removesuffix(PARTIAL_SUFFIX))
     if final.exists():
         raise UserError(f"repair: {final} exists already; move it away first")
     meta = read_meta(partial)
+    episode_id = meta.episode_id
     source, target = partial / f"{episode_id}.mcap", partial / f"{episode_id}.mcap.repaired"
     if not source.is_file():
         raise UserError(f"repair: expected {source.name} in {partial}, found none; nothing was recorded")
@@ -114,25 +124,52 @@ def _repair(partial: pathlib.Path) -> EpisodeMeta:
         custom = {"episode_id": episode_id, "task": meta.task}
         information = bag_metadata.bag_information(source.name, topics, start_ns, end_ns, custom)
         writer.finish(bag_metadata.embedded(information))
+        repaired = dataclasses.replace(
+            _repaired_meta(meta, damage, end_ns), streams=_with_losses(meta, streams),
+            control=control.summary(), calibration=meta.calibration and with_intrinsics(meta.calibration, infos),
+        )
+        with _kept(source, damage):
+            target.replace(source)
+            (partial / RESERVE_NAME).unlink(missing_ok=True)
+            bag_metadata.write_bag_metadata(partial, information)
+            write_meta(partial, repaired)
     except (OSError, UserError) as error:
         writer.abandon()
         target.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            why = f"{target} could not be written ({error.strerror}); make room and try again"
-            raise UserError(f"repair: {why}") from None
+            advice = "; make room and try again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+            raise UserError(f"repair: {target} could not be written ({error.strerror}){advice}") from None
         raise
-    target.replace(source)
-    (partial / RESERVE_NAME).unlink(missing_ok=True)
-    bag_metadata.write_bag_metadata(partial, information)
-    repaired = dataclasses.replace(
-        _repaired_meta(meta, damage, end_ns), streams=tuple(stream.summary for stream in streams.values()),
-        control=control.summary(), calibration=meta.calibration and with_intrinsics(meta.calibration, infos),
-    )
-    write_meta(partial, repaired)
     sync_folder(partial)
     partial.rename(final)
     sync_folder(final.parent)
     return repaired
+
+
+@contextlib.contextmanager
+def _kept(source: pathlib.Path, damage: Damage) -> Iterator[None]:
+    """The bag as it was stays beside the new one when chunks of it were damaged, and comes back when this fails."""
+    old = source.with_name(f"{source.name}.damaged")
+    number = 2
+    while old.exists():
+        old, number = source.with_name(f"{source.name}.damaged-{number}"), number + 1
+    source.rename(old)
+    try:
+        yield
+    except OSError:
+        old.replace(source)
+        raise
+    if not damage.chunks_bad:
+        old.unlink()
+
+
+def _with_losses(meta: EpisodeMeta, streams: dict[str, _Rewritten]) -> tuple[StreamSummary, ...]:
+    """What every stream has now, and what it lost: when it was recorded, and with the bag since."""
+    summaries = {name: stream.summary for name, stream in streams.items()}
+    for old in meta.streams:
+        now = summaries.get(old.topic, StreamSummary(old.topic, old.type, 0))
+        summaries[old.topic] = dataclasses.replace(now, lost=old.lost + max(0, old.messages - now.messages))
+    return tuple(summaries.values())
 
 
 def _repaired_meta(meta: EpisodeMeta, damage: Damage, end_ns: int) -> EpisodeMeta:

@@ -116,10 +116,14 @@ class PolicyNode(ProcessNode):
             return response
         try:
             policy = load_checked(request.bundle, self.get_parameter("backend").value, self._task)
+            self._runner.replace(policy)
         except UserError as error:
             response.message = str(error)
             return response
-        self._runner.replace(policy)
+        except Exception as error:  # whoever asked waits for an answer, and the policy that is loaded goes on
+            first = (str(error).splitlines() or [""])[0]
+            response.message = f"{request.bundle}: cannot be loaded ({type(error).__name__}: {first})"
+            return response
         response.success, response.version = True, policy.bundle.version
         response.message = f"loaded {policy.bundle.version}"
         self._publish_status()
