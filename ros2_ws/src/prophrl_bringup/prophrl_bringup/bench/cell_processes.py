@@ -18,8 +18,12 @@ STOP_TIMEOUT_S = 8.0
 
 
 @contextlib.contextmanager
-def running_cell(session: Session, names: tuple[str, ...]) -> Iterator[dict[str, subprocess.Popen]]:
+def running_cell(
+    session: Session, names: tuple[str, ...], before_nodes=lambda: None
+) -> Iterator[dict[str, subprocess.Popen]]:
     """Start the named processes of ``session`` in their usual order; all are stopped on the way out.
+
+    ``before_nodes()`` is called before the first that is a ROS node starts.
 
     Output goes to ``session.run_dir/logs``. UserError when one that others wait for does not get ready.
     """
@@ -29,7 +33,10 @@ def running_cell(session: Session, names: tuple[str, ...]) -> Iterator[dict[str,
         raise UserError(f"cell {session.cell.name}: expected a process {missing[0]}, it has none")
     started: dict[str, subprocess.Popen] = {}
     try:
+        first_node = next((process for process in chosen if process.parameters is not None), None)
         for process in chosen:
+            if process is first_node:
+                before_nodes()
             started[process.name] = _start(process, session)
             if process.ready_file is not None:
                 _wait_ready(process, started[process.name], session)

@@ -1,5 +1,6 @@
 """A cell brought up for calibration: the real arm_node and camera_node, a simulated cell where the cell is one."""
 
+import contextlib
 import os
 import sys
 import time
@@ -25,6 +26,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from prophrl_bringup import environment
 from prophrl_bringup.bench.arm_client import ArmClient
 from prophrl_bringup.bench.arm_rig import Program
+from prophrl_bringup.one_cell import OneCell
 
 EPISODE = "00000000-000000-calibration"
 _REST_S = 0.25  # before and after a picture
@@ -58,20 +60,20 @@ class Station:
         self.envelope = Envelope(self.cell, self.task.action)
 
     def __enter__(self) -> "Station":
-        try:
-            self._open()
-        except BaseException:
-            self._stop()
-            raise
+        with contextlib.ExitStack() as opened:
+            opened.callback(self._stop)
+            alone = opened.enter_context(OneCell())
+            self._open(alone.check)
+            self._opened = opened.pop_all()
         return self
 
     def __exit__(self, *exc) -> None:
         self.client.close()
         if self.control is not None:
             self.control.close()
-        self._stop()
+        self._opened.close()
 
-    def _open(self) -> None:
+    def _open(self, before_nodes) -> None:
         variables = dict(os.environ) | environment.unset_defaults()
         os.environ.update(environment.unset_defaults())
         name = self._camera
@@ -80,6 +82,7 @@ class Station:
             self._start("sim_cell", words, variables).wait_for("ready on")
             self.control = ControlClient(self.cell.robot.ip, self.cell.simulator.control_port)
             self.control.request("camera", name=name, **self._trouble)
+        before_nodes()
         words = ["-p", f"cell_file:={self._file}", "-p", f"task_file:={_TASK}"]
         self._start("arm_node", ["-m", "prophrl_cell.nodes.arm_node", "--ros-args", *words], variables)
         words = ["-r", f"__node:=camera_{name}", "-p", f"cell_file:={self._file}", "-p", f"camera:={name}"]
