@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prophrl_cell.teleop import gamepad, keyboard
+from prophrl_cell.teleop.delay import Delay
 from prophrl_cell.teleop.device_config import load_device
 from prophrl_cell.teleop.reading import Latest, Reading
 from prophrl_cell.teleop.spacemouse import UDEV_RULE, SpaceMouseReader, SpaceMouseState, is_spacemouse
@@ -185,3 +186,25 @@ def test_a_twist_needs_its_deadman_stream_and_a_frame_that_is_known():
     assert latest.reading is not None
     stream.check(11.0)
     assert "nothing heard on teleop/twist" in latest.reason
+
+
+def test_a_twist_that_was_held_back_is_not_fresh():
+    delay = Delay()
+    for number in range(100):
+        assert delay.of(500.0 + 0.02 * number, 10.0 + 0.02 * number + 0.004 * (number % 3)) <= 0.0081
+    assert delay.of(502.0, 13.0) == pytest.approx(1.0, abs=1e-3)
+    assert delay.of(503.04, 13.04) == pytest.approx(0.0, abs=1e-3)
+
+    config, latest = load_device("twist"), Latest()
+    stream = TwistStream(config, latest)
+    stream.held(frozenset({"deadman"}), 10.0)
+    stream.twist((0.1, 0, 0, 0, 0, 0), "base", 10.0)
+    stream.twist((0.1, 0, 0, 0, 0, 0), "base", 10.3, age_s=0.2)
+    assert latest.reading.stamp == 10.0, "the deadman's"
+    stream.held(frozenset({"deadman"}), 10.4)
+    assert latest.reading.stamp == pytest.approx(10.1), "the twist's, held back"
+    stream.twist((0.1, 0, 0, 0, 0, 0), "base", 10.42, age_s=1.0)
+    assert latest.reading is None
+    assert latest.reason.startswith("teleop/twist: its messages come 1.00 s later than they did")
+    stream.twist((0.1, 0, 0, 0, 0, 0), "base", 10.44)
+    assert latest.reading.stamp == 10.4

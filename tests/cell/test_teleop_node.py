@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from geometry_msgs.msg import TwistStamped
 from prophrl_cell.arm.control import Arbiter
 from prophrl_cell.console.jog import Heartbeat, Jog, JogCommand, JogLimits
 from prophrl_cell.nodes import teleop_node, teleop_streams
@@ -13,6 +14,7 @@ from prophrl_cell.teleop.device_config import load_device
 from prophrl_cell.teleop.handover import Handover
 from prophrl_interfaces.msg import TeleopCommand
 from rclpy.time import Time
+from std_msgs.msg import Bool
 
 WALL_S = 1.7e9  # our wall clock minus our monotonic one
 
@@ -142,6 +144,51 @@ def test_a_release_that_is_said_gives_the_arm_back(hours):
     console.go(0.3, True)
     console.go(0.02, False)
     assert not console.node.arm.refuses(hours.now_s)
+
+
+def twist_stream(hours):
+    """A node with the device ``twist``, and what takes a twist and a held deadman made ``ago`` s before."""
+    node = Node(hours, "twist")
+    device, listener = node._devices["twist"], Console(hours)
+    topic = teleop_streams.TwistTopic(listener, device.config, device.latest)
+    node._streams = [topic]
+
+    def publish(ago, held=True):
+        message = TwistStamped()
+        message.header.stamp = Time(nanoseconds=round((hours.now_s - 3.0 - ago + WALL_S) * 1e9)).to_msg()
+        message.twist.linear.x = 0.1
+        topic._twist(message)
+        topic._bool(Bool(data=held))
+        node.tick()
+        hours.now_s += 0.01
+
+    return node, publish
+
+
+def test_a_stream_of_old_twists_moves_nothing(hours):
+    node, publish = twist_stream(hours)
+    publish(0.0, False)
+    for _ in range(10):
+        publish(0.001)
+    assert node.said[-1][1].twist.linear.x == pytest.approx(0.1)
+    node.said.clear()
+    for _ in range(20):
+        publish(1.0)
+    assert not any(message.twist.linear.x for _, message in node.said)
+    assert node.arm.refuses(hours.now_s) and "1.00 s later than they did" in node._devices["twist"].latest.reason
+
+
+def test_a_command_is_stamped_with_when_its_device_was_read(hours):
+    console = Console(hours)
+    console.go(0.1, False)
+    console.go(0.1, True)
+    read = hours.now_s + WALL_S
+    console.go(0.03, None)
+    moving = [message for _, message in console.node.said if message.twist.linear.x]
+    assert 1e-9 * Time.from_msg(moving[-1].header.stamp).nanoseconds == pytest.approx(read, abs=1e-4)
+    console.go(0.1, None)
+    stopped = console.node.said[-1]
+    assert 1e-9 * Time.from_msg(stopped[1].header.stamp).nanoseconds == pytest.approx(stopped[0] + WALL_S, abs=1e-4)
 
 
 def test_a_console_that_is_heard_late_is_lost(hours):

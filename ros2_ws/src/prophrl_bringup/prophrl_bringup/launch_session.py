@@ -1,5 +1,6 @@
 """The launch description of a task: the processes of ``processes.py``, started by ros2 launch."""
 
+import contextlib
 import sys
 
 from launch import LaunchDescription
@@ -19,6 +20,7 @@ from launch_ros.actions import Node
 from prophrl_core.errors import UserError
 
 from prophrl_bringup import environment
+from prophrl_bringup.one_cell import OneCell
 from prophrl_bringup.processes import (
     INTERRUPT_GRACE_S,
     RESTART_DELAY_S,
@@ -31,6 +33,7 @@ from prophrl_bringup.processes import (
 from prophrl_bringup.session import ARGUMENTS, prepare
 
 READY_POLL_S = 0.2
+_held = contextlib.ExitStack()  # the ROS domain, as long as this process runs
 
 
 def task_launch_description(task: str) -> LaunchDescription:
@@ -48,6 +51,7 @@ def _start_session(context, task: str) -> list:
     try:
         session = prepare(task, arguments)
         processes = session_processes(session)
+        _held.enter_context(OneCell()).check()
     except UserError as error:
         sys.exit(f"prophrl: error: {error}")
     notice = LogInfo(msg=f"cell {session.cell.name}, task {session.task}, logs and episodes in {session.run_dir}")

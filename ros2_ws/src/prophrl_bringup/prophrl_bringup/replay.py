@@ -39,13 +39,14 @@ def execute(session, plan, episode, version: str) -> tuple[Path, str]:
     """Run the plan on the cell's own processes; the recorded replay and, in a simulator, how it ended."""
     from prophrl_bringup.cell_processes import running_cell
     from prophrl_bringup.nodes.replay_client import ReplayClient
+    from prophrl_bringup.one_cell import OneCell
     from prophrl_core.episode import new_episode_id
     from prophrl_core.task import load_task
 
     simulated = session.cell.simulator is not None
     names = ("arm_node", "gripper_node", "recorder_node", *(("sim_cell",) if simulated else ()))
     episode_id, seed = new_episode_id(session.task, 0), episode.meta.seed
-    with running_cell(session, names):
+    with OneCell() as alone, running_cell(session, names, alone.check):
         client = ReplayClient(load_task(session.task_file))
         try:
             client.home()

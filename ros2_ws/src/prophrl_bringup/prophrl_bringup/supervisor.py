@@ -68,8 +68,10 @@ def _die_with_parent() -> None:
 class Supervisor:
     """The one owner of a session's processes."""
 
-    def __init__(self, processes: list[Process], log_dir: Path, quiet: bool = False):
+    def __init__(self, processes: list[Process], log_dir: Path, quiet: bool = False, before_nodes=lambda: None):
+        """``before_nodes()`` is called, and may take its time, before the first process that is a ROS node starts."""
         self.processes = processes
+        self._before_nodes = before_nodes
         self.log_dir = log_dir
         self.interrupted = False
         self._quiet = quiet
@@ -111,7 +113,11 @@ class Supervisor:
             await self._stop_all()
 
     async def _start_and_watch(self) -> int:
+        checked = False
         for process in self.processes:
+            if process.parameters is not None and not checked:
+                await asyncio.to_thread(self._before_nodes)
+                checked = True
             self._running[process.name] = await self._start(process)
             self._watchers.add(asyncio.create_task(self._watch(process)))
             if process.ready_file is not None:

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 
+from prophrl_bringup.one_cell import OneCell
 from prophrl_bringup.processes import session_processes
 from prophrl_bringup.session import ARGUMENTS, Session, prepare
 from prophrl_bringup.supervisor import Supervisor
@@ -23,10 +24,11 @@ def bring_up(session: Session, quiet: bool = False) -> int:
     """Run a session to its end: its trials, Ctrl-C, or a process that it cannot do without.
 
     Returns 0 when the trials ran or a session without trials was ended by Ctrl-C, 1 when the session ended early, 130
-    when Ctrl-C came before the trials were done. UserError when a process died.
+    when Ctrl-C came before the trials were done. UserError when a process died, and where another cell is on the graph.
     """
-    supervisor = Supervisor(session_processes(session), session.run_dir / "logs", quiet)
-    status = asyncio.run(supervisor.run())
+    with OneCell() as alone:
+        supervisor = Supervisor(session_processes(session), session.run_dir / "logs", quiet, alone.check)
+        status = asyncio.run(supervisor.run())
     return INTERRUPTED_STATUS if supervisor.interrupted and session.trials else status
 
 

@@ -1,5 +1,6 @@
 """A cell brought up for calibration: the real arm_node and camera_node, a simulated cell where the cell is one."""
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -24,6 +25,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from prophrl_bringup import environment
 from prophrl_bringup.nodes.arm_client import TASK, ArmClient
+from prophrl_bringup.one_cell import OneCell
 from prophrl_bringup.program import Programs
 
 EPISODE = "00000000-000000-calibration"
@@ -53,20 +55,20 @@ class Station:
         self.envelope = Envelope(self.cell, self.task.action)
 
     def __enter__(self) -> "Station":
-        try:
-            self._open()
-        except BaseException:
-            self._programs.stop()
-            raise
+        with contextlib.ExitStack() as opened:
+            opened.callback(self._programs.stop)
+            alone = opened.enter_context(OneCell())
+            self._open(alone.check)
+            self._opened = opened.pop_all()
         return self
 
     def __exit__(self, *exc) -> None:
         self.client.close()
         if self.control is not None:
             self.control.close()
-        self._programs.stop()
+        self._opened.close()
 
-    def _open(self) -> None:
+    def _open(self, before_nodes) -> None:
         os.environ.update(environment.unset_defaults())
         name = self._camera
         if self.cell.simulator is not None:
@@ -74,6 +76,7 @@ class Station:
             self._programs.start("prophrl_sim.serve", *words, name="sim_cell").wait_for("ready on")
             self.control = ControlClient(self.cell.robot.ip, self.cell.simulator.control_port)
             self.control.request("camera", name=name, **self._trouble)
+        before_nodes()
         words = ("-p", f"cell_file:={self._file}", "-p", f"task_file:={TASK}")
         self._programs.start("prophrl_cell.nodes.arm_node", "--ros-args", *words, name="arm_node")
         words = ("-r", f"__node:=camera_{name}", "-p", f"cell_file:={self._file}", "-p", f"camera:={name}")

@@ -13,10 +13,11 @@ import dataclasses
 import math
 import threading
 
+from prophrl_cell.teleop.delay import Delay
+
 EXPIRY_S = 0.06
 REARM_S = 0.5
 KEEP_S = 1.5  # the jog stays with an operator this long after the deadman
-DRIFT = 1e-4  # s per s by which the browser's clock may run away
 AXES = ("x", "y", "z", "rx", "ry", "rz")
 
 
@@ -73,7 +74,7 @@ class _Page:
 
     def __init__(self, name: str):
         self.name = name
-        self.offset_s = math.inf  # smallest arrival minus stamp
+        self.delay = Delay()
         self.heard_s = -math.inf
         self.toggles: int | None = None
         self.deadman = False  # as it said last
@@ -120,8 +121,7 @@ class Jog:
             if sender is None:
                 return False
             silence_s = now_s - sender.heard_s
-            sender.offset_s = min(sender.offset_s + DRIFT * min(silence_s, 1.0), now_s - beat.stamp_s)
-            age_s = now_s - beat.stamp_s - sender.offset_s
+            age_s = sender.delay.of(beat.stamp_s, now_s)
             toggled = sender.toggles is not None and beat.toggles != sender.toggles
             sender.toggles = beat.toggles
             was_held, sender.deadman, sender.heard_s = sender.deadman, beat.deadman, now_s

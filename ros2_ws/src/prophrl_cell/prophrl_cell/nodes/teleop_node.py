@@ -17,6 +17,7 @@ from prophrl_core.nodes.lifecycle_process import ProcessNode, run
 from prophrl_core.nodes.qos import EVENTS, LATEST
 from prophrl_core.task import load_task
 from prophrl_interfaces.msg import ArmStatus, EpisodeCommand, EpisodeEvent, GripperState, TeleopCommand, TeleopStatus
+from rclpy.duration import Duration
 from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 
 from prophrl_cell.nodes.teleop_streams import FRAMES, open_stream
@@ -43,13 +44,15 @@ class Device:
         self.name, self.config = name, config
         self.latest, self.mapper, self.gate = Latest(), Mapper(config), DeadmanGate(config.timeout)
         self.wish: Wish | None = None
+        self.taken = -math.inf  # monotonic s of what the wish says
         self.lost = True  # not connected, or silent
 
     def look(self, now: float) -> bool | None:
         """Take the newest reading; whether its deadman is held, None in a short silence."""
         reading = self.latest.reading
         self.wish = None if reading is None else self.mapper.wish(reading)
-        age = math.inf if reading is None else now - reading.stamp
+        self.taken = -math.inf if reading is None else reading.stamp
+        age = now - self.taken
         self.lost = reading is None or age > self.config.timeout
         return self.gate.step(None if reading is None else self.wish.deadman, age)
 
@@ -140,7 +143,8 @@ class TeleopNode(ProcessNode):
         for device in self._devices.values():
             self._carry_out(device, device.name == active)
         if active:
-            self._say(self._devices[active], self._devices[active].wish, True)
+            device = self._devices[active]
+            self._say(device, device.wish, True, now - device.taken)
         elif self._released is not None and now - self._released_at < SAID_AFTER_RELEASE_S:
             self._say(self._released, None, False)
         self._report(now)
@@ -170,10 +174,11 @@ class TeleopNode(ProcessNode):
         now = self._gripper if math.isnan(self._openness) else self._openness
         return 1.0 if now < 0.5 else 0.0
 
-    def _say(self, device: Device, wish: Wish | None, deadman: bool) -> None:
+    def _say(self, device: Device, wish: Wish | None, deadman: bool, age_s: float = 0.0) -> None:
+        """Publish what a device asked for ``age_s`` ago."""
         self._sequence += 1
         message = TeleopCommand(device=device.name, sequence=self._sequence, deadman=deadman, openness=math.nan)
-        message.header.stamp = self.get_clock().now().to_msg()
+        message.header.stamp = (self.get_clock().now() - Duration(seconds=max(0.0, age_s))).to_msg()
         if wish is not None:
             message.frame, message.freedrive = FRAMES[wish.frame], wish.freedrive
             linear, angular = message.twist.linear, message.twist.angular

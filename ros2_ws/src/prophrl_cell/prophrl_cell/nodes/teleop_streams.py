@@ -10,6 +10,7 @@ from rclpy.time import Time
 from sensor_msgs.msg import Joy
 from std_msgs.msg import Bool
 
+from prophrl_cell.teleop.delay import Delay
 from prophrl_cell.teleop.device_config import BASE, TOOL, DeviceConfig
 from prophrl_cell.teleop.handover import LOST_S
 from prophrl_cell.teleop.reading import Latest, Reading
@@ -29,6 +30,7 @@ class TwistTopic:
 
     def __init__(self, node: Node, config: DeviceConfig, latest: Latest):
         self._stream = TwistStream(config, latest)
+        self._clock, self._twist_delay, self._joy_delay = node.get_clock(), Delay(), Delay()
         topics = config.stream
         self.subscriptions = [node.create_subscription(TwistStamped, topics.topic, self._twist, NEWEST)]
         if topics.deadman_topic:
@@ -37,14 +39,19 @@ class TwistTopic:
             self.subscriptions.append(node.create_subscription(Joy, topics.joy_topic, self._joy, NEWEST))
 
     def _twist(self, message: TwistStamped) -> None:
-        self._stream.twist(components(message.twist), message.header.frame_id, time.monotonic())
+        self._stream.twist(components(message.twist), message.header.frame_id, time.monotonic(), self._age(message, self._twist_delay))
 
     def _bool(self, message: Bool) -> None:
         self._stream.held(frozenset({DEADMAN} if message.data else ()), time.monotonic())
 
     def _joy(self, message: Joy) -> None:
         down = frozenset(f"button_{number}" for number, value in enumerate(message.buttons) if value)
-        self._stream.held(down, time.monotonic())
+        self._stream.held(down, time.monotonic(), self._age(message, self._joy_delay))
+
+    def _age(self, message: TwistStamped | Joy, delay: Delay) -> float:
+        """s since the message was made, the clocks' offset aside; 0 of one without a stamp."""
+        stamp_s = 1e-9 * Time.from_msg(message.header.stamp).nanoseconds
+        return delay.of(stamp_s, 1e-9 * self._clock.now().nanoseconds) if stamp_s else 0.0
 
     def check(self) -> None:
         """Notice a stream that ended."""

@@ -13,6 +13,7 @@ BASE, TOOL = "base", "tool"
 COMPONENTS = ("x", "y", "z", "roll", "pitch", "yaw")
 DEVICES = ("spacemouse", "gamepad", "keyboard", "twist", "console")  # those that come with a description
 STREAM_KINDS = ("twist", "console")
+RADIO_KINDS = ("gamepad", "spacemouse")  # whose loss can be told
 UNITLESS, SPEED = "unitless", "speed"
 _TWIST = "|".join(COMPONENTS)
 _JOY_BUTTON = r"deadman|button_\d+"
@@ -81,6 +82,7 @@ class DeviceConfig:
     speed_steps: tuple[float, ...] = (1.0,)
     timeout: float = 0.06  # s without word from the device until the arm stops
     freedrive: bool = False  # the deadman always means moving the arm by hand
+    wireless: bool = False  # a radio device is taken, and its deadman counts only while it speaks
     stream: StreamSpec | None = None
 
 
@@ -100,6 +102,8 @@ def load_device(name_or_path: str | os.PathLike) -> DeviceConfig:
         (ascending, "speed_steps", "ascending factors above 0, at most 1", list(steps)),
         (0.02 <= config.timeout <= 0.1, "timeout", "0.02 to 0.1 s", config.timeout),
         (config.buttons.deadman, "buttons.deadman", "at least one button: nothing moves without it", []),
+        (not config.wireless or config.kind in RADIO_KINDS, "wireless", f"given for {' and '.join(RADIO_KINDS)} only",
+         config.wireless),
         ((config.stream is not None) == (config.kind in STREAM_KINDS), "stream",
          f"given for {' and '.join(STREAM_KINDS)}, and for nothing else", config.stream),
     ]  # fmt: skip

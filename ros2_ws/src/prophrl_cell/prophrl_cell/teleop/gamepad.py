@@ -11,6 +11,17 @@ BUTTONS = (
     "misc", "paddle_a", "paddle_b", "paddle_c", "paddle_d", "touchpad",
 )  # fmt: skip
 
+BLUETOOTH = 5  # SDL_HARDWARE_BUS_BLUETOOTH
+# USB receivers of radio pads that say nothing of a battery: Xbox 360 (two of Microsoft's, one clone), Logitech F710.
+RECEIVERS = ((0x045E, 0x0291), (0x045E, 0x0719), (0x045E, 0x02A9), (0x046D, 0xC219), (0x046D, 0xC21F))
+
+
+def by_radio(power: str, guid: str) -> bool:
+    """Whether a pad is seen to have no cable. ``power``: pygame's level, a battery's, wired or unknown; ``guid``: SDL's,
+    whose first bytes are bus, checksum, maker, zero and product, 16 bits each, the low byte first."""
+    bus, maker, product = (int(guid[i + 2 : i + 4] + guid[i : i + 2], 16) for i in (0, 8, 16))
+    return power not in ("wired", "unknown") or bus == BLUETOOTH or (maker, product) in RECEIVERS
+
 
 def standard_reading(stamp: float, axes: list[int], buttons: list[bool]) -> Reading:
     """A pad that SDL knows: axes as int16 in the order of AXES (y down), buttons in that of BUTTONS."""

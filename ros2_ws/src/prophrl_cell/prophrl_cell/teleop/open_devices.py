@@ -16,8 +16,11 @@ def open_readers(devices: list[tuple[DeviceConfig, Latest]]) -> list:
     for kind, same in by_kind.items():
         if len(same) > 1:
             raise UserError(f"teleop_node: expected one {kind}, got {len(same)} of that kind; name one of them")
-    readers = [SpaceMouseReader(latest) for _, latest in by_kind.get("spacemouse", [])]
+    readers = [
+        SpaceMouseReader(latest, config.wireless, config.buttons.deadman)
+        for config, latest in by_kind.get("spacemouse", [])
+    ]
     keys, pads = by_kind.get("keyboard"), by_kind.get("gamepad")
     if keys or pads:
-        readers.append(SdlReader(keys[0] if keys else None, pads[0][1] if pads else None))
+        readers.append(SdlReader(keys[0] if keys else None, pads[0] if pads else None))
     return readers

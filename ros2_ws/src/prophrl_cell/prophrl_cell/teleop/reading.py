@@ -7,6 +7,19 @@ from collections.abc import Mapping
 
 NOT_YET = "not looked for yet"
 _PRESSES_KEPT = 32
+RADIO_SILENCE_S = 0.3
+BY_RADIO = (
+    "{}: expected it on a cable, it seems to be connected by radio, whose loss looks like a deadman that is held; use "
+    "the cable, or put wireless: true into its description (see docs/teleoperate.md)"
+)
+
+
+def radio_stamp(now: float, heard: float, deadman: bool) -> float:
+    """When a radio device whose last word came at ``heard`` was last known to be in its state (s).
+
+    Out of reach it looks like one that is held still: while its deadman is held it has to speak.
+    """
+    return heard if deadman and now - heard > RADIO_SILENCE_S else now
 
 
 @dataclasses.dataclass(frozen=True)

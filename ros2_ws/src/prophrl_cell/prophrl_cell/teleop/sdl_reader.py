@@ -1,12 +1,13 @@
 """The thread that runs SDL: SDL wants its window, its events and its gamepads on one thread."""
 
+import dataclasses
 import os
 import threading
 import time
 
 from prophrl_cell.teleop import gamepad, keyboard
 from prophrl_cell.teleop.device_config import DeviceConfig
-from prophrl_cell.teleop.reading import Latest, Reading
+from prophrl_cell.teleop.reading import BY_RADIO, Latest, Reading, radio_stamp
 
 PERIOD_S = 0.005
 NO_PAD = "expected a gamepad, found none; plug it in or switch it on"
@@ -19,11 +20,13 @@ SETTINGS = {
 class SdlReader:
     """Reads the keyboard, the gamepads, or both. ``None`` for what is not wanted."""
 
-    def __init__(self, keys: tuple[DeviceConfig, Latest] | None, pads: Latest | None):
+    def __init__(self, keys: tuple[DeviceConfig, Latest] | None, pads: tuple[DeviceConfig, Latest] | None):
         self._keys_config, self._keys = keys or (None, None)
-        self._pads = pads
+        self._pads_config, self._pads = pads or (None, None)
         self._key_state = keyboard.KeyState()
         self._pad = self._standard = None
+        self._pad_heard = 0.0  # monotonic s of its last event
+        self._refused: set[int] = set()  # instances of pads that may not be used
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sdl", daemon=True)
         self._thread.start()
@@ -105,6 +108,8 @@ class SdlReader:
         elif event.type == pygame.JOYDEVICEREMOVED and self._pad is not None:
             if event.instance_id == self._pad.get_instance_id():
                 self._drop_pad()
+        elif self._pad is not None and getattr(event, "instance_id", None) == self._pad.get_instance_id():
+            self._pad_heard = time.monotonic()
         elif self._keys is None:
             return
         elif event.type == pygame.KEYDOWN:
@@ -119,26 +124,47 @@ class SdlReader:
             self._keys.put(Reading(time.monotonic(), {}, self._key_state.held))
 
     def _take_pad(self, index: int) -> None:
-        self._pad = self._pygame.joystick.Joystick(index)
+        pad = self._pygame.joystick.Joystick(index)
+        if pad.get_instance_id() in self._refused or self._refuses(pad):
+            return
+        self._pad, self._pad_heard = pad, time.monotonic()
         known = self._controller.is_controller(index)
         self._standard = self._controller.Controller.from_joystick(self._pad) if known else None
 
-    def _drop_pad(self) -> None:
-        """The pad is gone; another one that is there takes its place."""
+    def _refuses(self, pad) -> bool:
+        """Whether a pad may not be used; its battery may be known some time after it came."""
+        if self._pads_config.wireless or not gamepad.by_radio(pad.get_power_level(), pad.get_guid()):
+            return False
+        self._refused.add(pad.get_instance_id())
+        self._pads.lose(BY_RADIO.format(pad.get_name()))
+        return True
+
+    def _drop_pad(self, gone: bool = True) -> None:
+        """The pad is gone or refused; another one that is there takes its place."""
         name, self._pad, self._standard = self._pad.get_name(), None, None
-        self._pads.lose(f"{name}: gone; plug it in or switch it on again")
-        if self._pygame.joystick.get_count():
-            self._take_pad(0)
+        if gone:
+            self._pads.lose(f"{name}: gone; plug it in or switch it on again")
+        for index in range(self._pygame.joystick.get_count()):
+            if self._pad is None:
+                self._take_pad(index)
+
+    def _pad_reading(self, reading: Reading) -> Reading:
+        if not self._pads_config.wireless:
+            return reading
+        deadman = not reading.held.isdisjoint(self._pads_config.buttons.deadman)
+        return dataclasses.replace(reading, stamp=radio_stamp(reading.stamp, self._pad_heard, deadman))
 
     def _look(self, now: float) -> None:
         if self._keys is not None:
             self._keys.put(Reading(now, {}, self._key_state.held))
+        if self._pad is not None and self._refuses(self._pad):
+            self._drop_pad(gone=False)
         if self._standard is not None:
             axes = [self._standard.get_axis(number) for number in range(len(gamepad.AXES))]
             buttons = [self._standard.get_button(number) for number in range(len(gamepad.BUTTONS))]
-            self._pads.put(gamepad.standard_reading(now, axes, buttons))
+            self._pads.put(self._pad_reading(gamepad.standard_reading(now, axes, buttons)))
         elif self._pad is not None:
             axes = [self._pad.get_axis(number) for number in range(self._pad.get_numaxes())]
             buttons = [self._pad.get_button(number) for number in range(self._pad.get_numbuttons())]
             hats = [self._pad.get_hat(number) for number in range(self._pad.get_numhats())]
-            self._pads.put(gamepad.numbered_reading(now, axes, buttons, hats))
+            self._pads.put(self._pad_reading(gamepad.numbered_reading(now, axes, buttons, hats)))

@@ -10,8 +10,9 @@ import struct
 import sys
 import threading
 import time
+from collections.abc import Iterable
 
-from prophrl_cell.teleop.reading import Latest, Reading
+from prophrl_cell.teleop.reading import BY_RADIO, Latest, Reading, radio_stamp
 
 FULL_SCALE = 350.0
 SIGNS = (1.0, -1.0, -1.0)
@@ -21,6 +22,8 @@ MAKER = 0x256F
 LOGITECH, LOGITECH_PRODUCTS = 0x046D, (
     0xC603, 0xC605, 0xC606, 0xC621, 0xC623, 0xC625, 0xC626, 0xC627, 0xC628, 0xC629, 0xC62B, 0xC640,
 )  # fmt: skip
+RECEIVERS = (0xC62F, 0xC632, 0xC652)  # of the maker's radio devices
+BLUETOOTH = 2  # hidapi's bus_type
 MULTI_AXIS = (1, 8)  # HID usage page and usage
 POLL_MS, LOOK_AGAIN_S, REPORT_BYTES = 10, 1.0, 64
 LINUX = sys.platform == "linux"
@@ -34,6 +37,12 @@ def is_spacemouse(info: dict) -> bool:
         return False
     usage = (info.get("usage_page") or 0, info.get("usage") or 0)
     return usage in ((0, 0), MULTI_AXIS)  # a receiver has mouse and keyboard interfaces, too
+
+
+def by_radio(info: dict) -> bool:
+    """Whether an entry of hid.enumerate() is seen to have no cable."""
+    receiver = info.get("vendor_id") == MAKER and info.get("product_id") in RECEIVERS
+    return receiver or info.get("bus_type") == BLUETOOTH
 
 
 def button_name(bit: int) -> str:
@@ -86,10 +95,14 @@ def hid_module():
 
 
 class SpaceMouseReader:
-    """Finds a SpaceMouse, reads it, and finds it again after it was unplugged."""
+    """Finds a SpaceMouse, reads it, and finds it again after it was unplugged.
 
-    def __init__(self, latest: Latest):
+    ``wireless``: one without a cable is taken, too; held ``deadman`` buttons then count only while it reports.
+    """
+
+    def __init__(self, latest: Latest, wireless: bool = False, deadman: Iterable[str] = ()):
         self._latest, self._state = latest, SpaceMouseState()
+        self._wireless, self._deadman = wireless, frozenset(deadman)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="spacemouse", daemon=True)
         self._thread.start()
@@ -107,9 +120,12 @@ class SpaceMouseReader:
             return
         while not self._stop.is_set():
             with contextlib.suppress(OSError, ValueError):
-                found = next((info for info in hid.enumerate() if is_spacemouse(info)), None)
+                mice = sorted((info for info in hid.enumerate() if is_spacemouse(info)), key=by_radio)  # cables first
+                found = next(iter(mice), None)
                 if found is None:
                     self._latest.lose("expected a SpaceMouse on USB, found none; plug it in")
+                elif by_radio(found) and not self._wireless:
+                    self._latest.lose(BY_RADIO.format(found.get("product_string") or "SpaceMouse"))
                 else:
                     self._use(hid, found)
             self._stop.wait(LOOK_AGAIN_S)
@@ -124,15 +140,18 @@ class SpaceMouseReader:
             self._latest.lose(f"{product}: expected permission to open it, got a refusal; {remedy}")
             return
         self._state.rest()
-        moved_at = time.monotonic()
+        moved_at = heard_at = time.monotonic()
         try:
             while not self._stop.is_set():
                 report = device.read(REPORT_BYTES, POLL_MS)
                 now = time.monotonic()
+                heard_at = now if report else heard_at
                 if self._state.feed(bytes(report)):
                     moved_at = now
                 # A deflected device repeats its report; one that does not is out of reach of its receiver.
                 stamp = moved_at if self._state.deflected else now
+                if self._wireless:  # at rest it says nothing: taken for lost, too, with its deadman held
+                    stamp = min(stamp, radio_stamp(now, heard_at, not self._state.held.isdisjoint(self._deadman)))
                 self._latest.put(Reading(stamp, dict(self._state.axes), self._state.held))
         except (OSError, ValueError) as error:
             self._latest.lose(f"{product}: lost ({error}); plug it in again")

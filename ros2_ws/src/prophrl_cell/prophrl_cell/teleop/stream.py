@@ -24,22 +24,24 @@ class TwistStream:
         self._axes: dict[str, float] = {}
         self._frame = ""
         self._held: frozenset[str] = frozenset()
-        self._twist_s = self._held_s = -LOST_S
+        self._twist_s = self._held_s = -LOST_S  # when what was heard last was so
+        self._twist_heard_s = self._held_heard_s = -LOST_S
         self._refusal = ""
         self.check(0.0)
 
-    def twist(self, twist: Sequence[float], frame_id: str, now_s: float) -> None:
-        """A twist came."""
+    def twist(self, twist: Sequence[float], frame_id: str, now_s: float, age_s: float = 0.0) -> None:
+        """A twist came that was asked for ``age_s`` ago."""
         frame = FRAME_IDS.get(frame_id)
         self._refusal = "" if frame is not None else (
             f"{self._config.stream.topic}: expected frame_id base or tool0, got {frame_id!r}; set it in the publisher"
         )
-        self._axes, self._frame, self._twist_s = deflections(self._config, twist), frame or "", now_s
+        self._axes, self._frame = deflections(self._config, twist), frame or ""
+        self._twist_s, self._twist_heard_s = now_s - age_s, now_s
         self._join(now_s)
 
-    def held(self, buttons: frozenset[str], now_s: float) -> None:
-        """The deadman's message came: the names of the buttons that are down."""
-        self._held, self._held_s = buttons, now_s
+    def held(self, buttons: frozenset[str], now_s: float, age_s: float = 0.0) -> None:
+        """The deadman's message came: the names of the buttons that were down ``age_s`` ago."""
+        self._held, self._held_s, self._held_heard_s = buttons, now_s - age_s, now_s
         self._join(now_s)
 
     def check(self, now_s: float) -> None:
@@ -49,12 +51,19 @@ class TwistStream:
 
     def _silent(self, now_s: float) -> str:
         stream = self._config.stream
+        deadman = stream.deadman_topic or stream.joy_topic
+        streams = ((stream.topic, self._twist_s, self._twist_heard_s), (deadman, self._held_s, self._held_heard_s))
+        for topic, then_s, heard_s in streams:
+            if now_s - heard_s <= LOST_S < now_s - then_s:
+                return (
+                    f"{topic}: its messages come {heard_s - then_s:.2f} s later than they did; the network holds them "
+                    "back, or the publisher's clock was set back: then start teleop_node again"
+                )
         if now_s - self._twist_s > LOST_S:
             return f"nothing heard on {stream.topic}; publish geometry_msgs/TwistStamped there at 50 Hz or faster"
         if now_s - self._held_s > LOST_S:
             kind = "std_msgs/Bool" if stream.deadman_topic else "sensor_msgs/Joy"
-            topic = stream.deadman_topic or stream.joy_topic
-            return f"nothing heard on {topic}; publish {kind} there at 50 Hz or faster"
+            return f"nothing heard on {deadman}; publish {kind} there at 50 Hz or faster"
         return ""
 
     def _join(self, now_s: float) -> None:
