@@ -34,9 +34,11 @@ class SessionView:
         self.outcomes: tuple[str, ...] = ()
 
     def asked(self, trials: int, seed: int) -> None:
-        """This console has asked for a session."""
-        self._reset(trials)
-        self.phase, self.seed = HOMING, seed
+        """This console's session was taken; its first events may have come sooner."""
+        if self.phase == IDLE:
+            self._reset(trials)
+            self.phase = HOMING
+        self.trials, self.seed = trials, seed
 
     def feedback(self, trial: int, phase: str) -> None:
         """What the session reports to whoever started it."""

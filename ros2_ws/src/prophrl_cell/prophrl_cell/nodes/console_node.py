@@ -81,6 +81,7 @@ class ConsoleNode(ProcessNode):
         self._task = load_task(self.text_parameter("task_file"))
         episodes = Path(self.text_parameter("episodes_dir")).expanduser()
         self.session = SessionView(self.get_parameter("trial_timeout").value or self._task.horizon_seconds)
+        self._asked: tuple | None = None  # a session that no word came of yet: answer, trials, seed
         cameras = [camera.name for camera in self._cell.cameras]
         limits = JogLimits(self.get_parameter("linear_speed").value, self.get_parameter("angular_speed").value)
         root = Path(self.get_parameter("bundles_dir").value or Path(os.environ.get("PROPHRL_ROOT", ".")) / "bundles")
@@ -157,14 +158,16 @@ class ConsoleNode(ProcessNode):
         goal = RunTrials.Goal(task=self._task.name, trials=trials, seed=seed)
         sent = self._trials.send_goal_async(goal, feedback_callback=self._fed_back)
 
+        self._asked = (answer, trials, seed)
+
         def taken(done) -> None:
             handle = done.result()
             if not handle.accepted:
+                self._asked = None
                 answer.set_result(Answer(False, "the session refused; is another one running? its log says why"))
                 return
-            self.session.asked(trials, seed)
+            self._session_begins()
             handle.get_result_async().add_done_callback(self._session_over)
-            answer.set_result(Answer(True, f"a session of {trials} trials begins"))
 
         sent.add_done_callback(taken)
         return answer
@@ -191,7 +194,15 @@ class ConsoleNode(ProcessNode):
     def _recorder_heard(self, message: RecorderStatus) -> None:
         self.state.recorder = convert.recorder(message)
 
+    def _session_begins(self) -> None:
+        """The session answered, or was heard of first: DDS may lose an answer."""
+        if self._asked is not None:
+            (answer, trials, seed), self._asked = self._asked, None
+            self.session.asked(trials, seed)
+            answer.set_result(Answer(True, f"a session of {trials} trials begins"))
+
     def _fed_back(self, message) -> None:
+        self._session_begins()
         self.session.feedback(message.feedback.trial, message.feedback.phase)
 
     def _session_over(self, done) -> None:
