@@ -79,15 +79,17 @@ class Bundle:
         return self.path / name
 
     def smoke(self, *names: str) -> dict[str, np.ndarray]:
-        """The stored observation and the action chunk it gave when the bundle was made; ``names`` must be among them."""
+        """The stored observation and the action chunk it gave when the bundle was made; UserError without ``names``."""
         path = self.file(SMOKE_NAME)
         try:
             arrays = load_file(path)
         except (SafetensorError, OSError, ValueError, KeyError) as error:
-            raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())}); export the bundle again") from None
+            what = " ".join(str(error).split())
+            raise UserError(f"{path}: cannot be read ({what}); export the bundle again") from None
         missing = [name for name in names if name not in arrays]
         if missing:
-            raise UserError(f"{path}: expected {missing[0]!r} in it, found {', '.join(arrays)}; export the bundle again")
+            found = ", ".join(arrays)
+            raise UserError(f"{path}: expected {missing[0]!r} in it, found {found}; export the bundle again")
         return arrays
 
 

@@ -32,8 +32,8 @@ from prophrl_core.stamps import seconds_of
 DEPTH_PREFIX_BYTES = 12  # of image_transport's compressedDepth
 # What rosbags raises on damaged and foreign files, found by trying: not all of it is its own.
 BAG_ERRORS = (
-    AnyReaderError, ReaderError, SerdeError, TypesysError, zstd.ZstdError, struct.error, yaml.YAMLError, OSError, ValueError, LookupError,
-    TypeError, AssertionError, EOFError, MemoryError, OverflowError, RecursionError,
+    AnyReaderError, ReaderError, SerdeError, TypesysError, zstd.ZstdError, struct.error, yaml.YAMLError, OSError,
+    ValueError, LookupError, TypeError, AssertionError, EOFError, MemoryError, OverflowError, RecursionError,
 )  # fmt: skip
 IMAGE_LIMIT = 256 << 20  # bytes of one picture, unpacked
 

@@ -1,4 +1,4 @@
-"""Folders that are made beside their place and put there as a whole: a kill at any moment leaves the old or the new one.
+"""Folders that are made beside their place and put there as a whole: a kill leaves the old one or the new one.
 
 Nothing that somebody else made is deleted. A folder is taken for ours when it is empty, when it bears our mark (which
 ``begin`` sets and ``finish`` takes away), or when ``is_ours(folder)`` knows its content.
@@ -17,7 +17,7 @@ _NEW, _OLD = ".partial", ".previous"
 
 
 def check(final: Path, is_ours: Callable[[Path], bool], what: str) -> None:
-    """UserError unless ``final`` and the two names beside it are free or hold what we made (``what``, for the error)."""
+    """UserError unless ``final`` and the two names beside it are free or hold what we made, ``what`` in words."""
     for folder in (final, _new(final), _old(final)):
         check_one(folder, is_ours, what)
 

@@ -58,8 +58,8 @@ class Damage:
 def scan(path: pathlib.Path, damage: Damage, use_summary: bool = True) -> Iterator[Message]:
     """Yield every message of whole chunks in file order; ``damage`` is filled in on the way.
 
-    A chunk whose CRC does not match is skipped and counted. Without a whole summary (or without ``use_summary``) a record
-    that is cut short ends the scan.
+    A chunk whose CRC does not match is skipped and counted. Without a whole summary (or without ``use_summary``) a
+    record that is cut short ends the scan.
     """
     with path.open("rb") as file:
         known = _Declared()
