@@ -234,6 +234,18 @@ def test_keys_and_pads_move_the_right_axes_only_while_the_deadman_is_held(cell, 
     assert not page.complaints()
 
 
+@pytest.mark.parametrize("redraw", ["b.replaceWith(b.cloneNode(true))", "b.remove()"])
+def test_a_deadman_that_is_drawn_anew_while_held_is_let_go_with_the_pointer(cell, page, console, redraw):
+    box, began = page.find("#deadman").rect, time.monotonic()
+    x, y = box["x"] + 20, box["y"] + 20
+    page.mouse("mouseMoved", x, y)
+    page.mouse("mousePressed", x, y)
+    page.wait(lambda: held_jogs(cell, began))
+    page.script(f"const b = document.getElementById('deadman'); {redraw}")
+    page.mouse("mouseReleased", x, y)
+    page.wait(lambda: not cell.jogs[-1][1].deadman)
+
+
 def test_two_operators_do_not_jog_at_once(cell, page, console):
     page.enter("operator", "ada")
     hold_and_move(page, cell)

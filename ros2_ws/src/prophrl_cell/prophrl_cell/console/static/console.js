@@ -109,13 +109,17 @@
     if (!target) return;
     e.preventDefault();
     if (target.hasPointerCapture?.(e.pointerId)) target.releasePointerCapture(e.pointerId); // so that leaving is seen
-    const end = () => {
-      for (const kind of ["pointerup", "pointerleave", "pointercancel"]) target.removeEventListener(kind, end);
+    const kinds = ["pointerup", "pointercancel", "pointerleave", "pointermove"];
+    const end = (event) => { // heard by the document, which outlives a redraw of the button
+      if (event.pointerId !== e.pointerId) return;
+      if (event.type === "pointerleave" && event.target !== target) return;
+      if (event.type === "pointermove" && target.isConnected && target.contains(event.target)) return;
+      for (const kind of kinds) document.removeEventListener(kind, end, true);
       held.deadman.delete(e.pointerId);
       held.pads.delete(e.pointerId);
       changed();
     };
-    for (const kind of ["pointerup", "pointerleave", "pointercancel"]) target.addEventListener(kind, end);
+    for (const kind of kinds) document.addEventListener(kind, end, true);
     if (target.id === "deadman") held.deadman.add(e.pointerId); else held.pads.set(e.pointerId, target.dataset.axis);
     changed();
   });
