@@ -1,6 +1,7 @@
 """What goes wrong inside the recorder: the thread outlives it, the label outlives it, and it is said."""
 
 import errno
+import shutil
 import threading
 import time
 
@@ -121,3 +122,18 @@ def test_the_label_is_on_disk_before_the_bag_is_completed(tmp_path, monkeypatch)
     record_first(recorder)
     recorder.close(30)
     assert [(m.outcome, m.reason, m.operator) for m in seen] == [("success", "held", "ada")]
+
+
+def test_a_disk_with_room_again_is_no_fault_any_more(tmp_path, monkeypatch):
+    recorder = recorder_for(tmp_path, RecorderSpec(min_free_bytes=1 << 20))
+    usage, free = shutil.disk_usage(tmp_path), [0]
+    monkeypatch.setattr(episode_recorder.shutil, "disk_usage", lambda path: usage._replace(free=free[0]))
+    recorder.begin(meta())
+    wait_for(lambda: "make room" in recorder.state.fault)
+    recorder.end(time.time(), "success", "", "ada")
+    time.sleep(3 * episode_recorder.WAKE_S)
+    assert "make room" in recorder.state.fault, "nothing has changed yet"
+    free[0] = 2 << 20
+    wait_for(lambda: not recorder.state.fault)
+    record_24_frames(recorder, meta(SECOND), with_depth=False)
+    assert len(read_episode(tmp_path / SECOND).series("joint_states")["t"]) == 24

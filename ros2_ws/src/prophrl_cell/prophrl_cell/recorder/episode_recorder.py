@@ -65,10 +65,7 @@ class EpisodeRecorder:
         self._next_disk_check, self._checked_bytes = 0.0, 0
         self.state = RecorderState()
         try:
-            root.mkdir(parents=True, exist_ok=True)
-            probe = root / ".writable"
-            probe.touch()
-            probe.unlink()
+            _try_to_write(root)
         except OSError as error:
             raise UserError(
                 f"recorder: expected a writable folder at {root}, got: {error}; choose another episodes_dir"
@@ -146,6 +143,16 @@ class EpisodeRecorder:
                 self._finish()
         elif self._writer is not None and not self._writer.closed:
             self._writer.flush_if_due(time.time_ns())
+        elif self._writer is None and self.state.fault and time.monotonic() >= self._next_disk_check:
+            self._look_again()
+
+    def _look_again(self) -> None:
+        """A recorder that stopped early is well again once an episode could begin."""
+        self._next_disk_check = time.monotonic() + DISK_CHECK_S
+        with contextlib.suppress(OSError):
+            _try_to_write(self._root)
+            if shutil.disk_usage(self._root).free >= self._spec.min_free_bytes:
+                self.state = dataclasses.replace(self.state, fault="")
 
     def _do_begin(self, meta: EpisodeMeta, refused: dict[str, int]) -> None:
         left = self._clear_previous(meta.started, "the next episode began before this one was stopped")
@@ -256,3 +263,10 @@ class EpisodeRecorder:
             self._writer.episode_id, str(self._writer.folder), self._stopped_early,
             self._writer.complaint, self._writer.bytes_written, self._writer.summaries(self._writing_refused),
         )
+
+
+def _try_to_write(root: pathlib.Path) -> None:
+    root.mkdir(parents=True, exist_ok=True)
+    probe = root / ".writable"
+    probe.touch()
+    probe.unlink()
