@@ -153,6 +153,15 @@ def test_nobody_there_or_an_unusable_description_is_one_line(process, tmp_path, 
     assert len(lines) == 1 and lines[0].startswith("prophrl: error: ") and word in lines[0]
 
 
+def test_a_second_arm_node_on_the_domain_is_one_line_and_the_first_goes_on(arm_rig):
+    with arm_rig() as rig:
+        first = rig.start_arm()
+        rig.client.home()
+        assert "no other /arm_node on ROS domain" in one_line(rig.start_arm())
+        assert first.popen.poll() is None
+        rig.client.home()
+
+
 def test_interrupted_in_motion_it_ends_cleanly_with_the_arm_at_rest(arm_rig):
     with arm_rig() as rig:
         rig.start_arm()

@@ -1,4 +1,4 @@
-"""From a person's hands to a policy: episodes collected through the console in a browser, converted, looked at, learnt."""
+"""From hands to a policy: episodes collected through the console in a browser, converted, looked at, learnt."""
 
 import json
 import socket
@@ -40,8 +40,8 @@ def test_episodes_collected_in_the_browser_become_a_policy(process, tmp_path, ro
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [ROOT / "prophrl", "teleop", "grasp_bottle", "--cell", small_camera_cell(tmp_path, loopback_ip), "--run", run_dir]
-    teleop = process([*command, "--console-port", port, "--operator", "ada"], name="teleop")
+    words = ["--cell", small_camera_cell(tmp_path, loopback_ip), "--run", run_dir, "--console-port", port]
+    teleop = process([ROOT / "prophrl", "teleop", "grasp_bottle", *words, "--operator", "ada"], name="teleop")
     url = teleop.wait_for(r"^\[console_node\].*console: (http\S+)", timeout=90)[1]
     words = ["--url", url, "--robot-ip", loopback_ip, "--trials", TRIALS, "--seed", 390000000]
     person = process([sys.executable, OPERATOR, *words], name="person")

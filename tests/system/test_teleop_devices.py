@@ -200,7 +200,7 @@ def reference(client, since):
 
 
 def velocity(client, seconds=0.4):
-    """Mean velocity (3,) of the commanded TCP over the next while, by its own stamps: a busy machine brings them late."""
+    """Mean velocity (3,) of the commanded TCP over the next while, by its own stamps, which may come late."""
     since = time.time()
     client.targets.clear()
 
@@ -218,7 +218,7 @@ def in_time(stop):
 
 
 def stops(hands, end):
-    """Carry out ``end``; s until the commanded reference is seen at rest, s until the true joints rest."""
+    """Carry out ``end``; s until the commanded reference rests, s until the true joints rest."""
     hands.client.targets.clear()
     wall, now = time.time(), time.monotonic()
     end()

@@ -117,10 +117,10 @@ class Envelope:
         return outside, tilt_of(T[:3, :3]) - self.spec.max_tilt
 
     def check_start(self, T: np.ndarray) -> Clamp | None:
-        """The reason not to let a chunk begin at a TCP pose (4, 4): it is outside, where only a person brings it back."""
+        """The reason not to let a chunk begin at a TCP pose (4, 4): a person brings back what is outside."""
         outside, tilt = self.beyond(T)
         if outside > _OUTSIDE:
-            return Clamp("workspace", outside, 0.0, "m", "the tool is outside the workspace; jog it back or send it home")
+            return Clamp("workspace", outside, 0.0, "m", "the tool is outside the workspace; jog it back or go home")
         if tilt > _TILTED:
             return Clamp("tilt", tilt, 0.0, "rad", "the tool is tilted too far; jog it back or send it home")
         return None

@@ -6,6 +6,7 @@ Nothing here moves the arm: the RTDE process does, and ``ArmSupervisor`` keeps i
 a file that gets the issue time of every servo command (float64, monotonic s), for ``prophrl bench control``.
 """
 
+import socket
 import sys
 import threading
 import time
@@ -58,6 +59,7 @@ class ArmNode(ProcessNode):
         self._entities: list = []
         self._unlocking: threading.Thread | None = None
         self._cycle_log = None
+        self._claim: socket.socket | None = None
 
     def setup(self) -> None:
         cell_file, task_file = self.text_parameter("cell_file"), self.text_parameter("task_file")
@@ -67,6 +69,7 @@ class ArmNode(ProcessNode):
         if self.get_parameter("cycle_log").value:
             self._cycle_log = Path(self.get_parameter("cycle_log").value).open("wb")  # noqa: SIM115
         self.hurry(_NICE)  # chunks pass through here
+        self._claim_the_name()
         self._supervisor = ArmSupervisor(cell_file, task_file)
         self._supervisor.start()
         while Mode(int(self._supervisor.state()["mode"])) in (Mode.STARTING, Mode.DISCONNECTED, Mode.FAULT):
@@ -74,6 +77,19 @@ class ArmNode(ProcessNode):
             if self._supervisor.refusal:
                 raise UserError(self._supervisor.refusal)
             time.sleep(0.02)
+
+    def _claim_the_name(self) -> None:
+        """A second arm_node of the same name on this machine would obey the words that are meant for the first."""
+        domain, name = self.context.get_domain_id(), self.get_fully_qualified_name()
+        self._claim = socket.socket(socket.AF_UNIX)  # ends with the process, however that ends
+        try:
+            self._claim.bind(f"\0prophrl-{domain}{name}")
+        except OSError:
+            self._claim.close()
+            raise UserError(
+                f"expected no other {name} on ROS domain {domain}, one runs on this machine; stop it, or set "
+                "ROS_DOMAIN_ID to another number for this one"
+            ) from None
 
     def begin(self) -> None:
         self._periods = PeriodStatistics()
@@ -114,6 +130,9 @@ class ArmNode(ProcessNode):
         if self._cycle_log is not None:
             self._cycle_log.close()
             self._cycle_log = None
+        if self._claim is not None:
+            self._claim.close()
+            self._claim = None
 
     def _tick(self) -> None:
         line = self._supervisor.poll()

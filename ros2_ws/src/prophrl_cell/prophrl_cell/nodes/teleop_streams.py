@@ -39,7 +39,8 @@ class TwistTopic:
             self.subscriptions.append(node.create_subscription(Joy, topics.joy_topic, self._joy, NEWEST))
 
     def _twist(self, message: TwistStamped) -> None:
-        self._stream.twist(components(message.twist), message.header.frame_id, time.monotonic(), self._age(message, self._twist_delay))
+        age = self._age(message, self._twist_delay)
+        self._stream.twist(components(message.twist), message.header.frame_id, time.monotonic(), age)
 
     def _bool(self, message: Bool) -> None:
         self._stream.held(frozenset({DEADMAN} if message.data else ()), time.monotonic())
