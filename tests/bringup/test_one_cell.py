@@ -4,7 +4,7 @@ import sys
 import time
 
 import pytest
-from prophrl_bringup.bench.cell_processes import running_cell
+from prophrl_bringup.cell_processes import running_cell
 from prophrl_bringup.one_cell import OneCell
 from prophrl_bringup.session import prepare
 from prophrl_bringup.up import bring_up

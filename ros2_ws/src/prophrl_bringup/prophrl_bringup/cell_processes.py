@@ -16,10 +16,10 @@ READY_TIMEOUT_S = 60.0
 
 
 @contextlib.contextmanager
-def running_cell(session: Session, names: tuple[str, ...]) -> Iterator[None]:
+def running_cell(session: Session, names: tuple[str, ...], before_nodes=lambda: None) -> Iterator[None]:
     """Start the named processes of ``session`` in their usual order; all are stopped on the way out.
 
-    Output goes to ``session.run_dir/logs``. UserError when one that others wait for does not get ready.
+    ``before_nodes()`` is called before the first that is a ROS node starts. Output goes to ``session.run_dir/logs``. UserError when one that others wait for does not get ready.
     """
     chosen = [p for p in session_processes(session) if p.name in names]
     missing = sorted(set(names) - {p.name for p in chosen})
@@ -27,7 +27,10 @@ def running_cell(session: Session, names: tuple[str, ...]) -> Iterator[None]:
         raise UserError(f"cell {session.cell.name}: expected a process {missing[0]}, it has none")
     started: list[Program] = []
     try:
+        first_node = next((process for process in chosen if process.parameters is not None), None)
         for process in chosen:
+            if process is first_node:
+                before_nodes()
             log = session.run_dir / "logs" / f"{process.name}.log"
             started.append(Program(process.command(), log, os.environ | environment.unset_defaults()))
             if process.ready_file is not None:

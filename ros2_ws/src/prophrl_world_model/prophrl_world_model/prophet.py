@@ -83,7 +83,7 @@ class Prophet(CosmosTransformer3DModel):
     """``condition`` once a chunk, ``forward`` once a sampling step.
 
     Without actions, action frames and history, and when fresh with the former two, its output is the base's
-    bit for bit. The adaptive norms are computed once a frame, where the base computes them once a token.
+    to float32 rounding. The adaptive norms are computed once a frame, where the base computes them once a token.
     """
 
     _no_split_modules = ("ProphetBlock",)
