@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import dataclasses
 import datetime
 import shlex
@@ -41,8 +42,7 @@ def run(args: argparse.Namespace) -> int:
 
     check_bundle_place(args.out)  # now, not after the training
     task, cell = load_task(args.task), load_cell(args.cell)
-    source = args.dataset.resolve().name if args.dataset else args.demos
-    folder = args.run or Path("runs") / "sft" / f"{task.name}-{source}-{args.seed}"
+    folder = args.run or Path("runs") / "sft" / f"{task.name}-{_source(args)}-{args.seed}"
     if args.dataset:
         demonstrations, held_out = _recorded(task, args)
     else:
@@ -122,6 +122,14 @@ def _demonstrations(task, cell, use: str, n: int, args: argparse.Namespace, fold
     )
     collected.save(path)
     return collected
+
+
+def _source(args: argparse.Namespace) -> str:
+    """What the run learns from, in a folder's name; two datasets of one name are two sources."""
+    if not args.dataset:
+        return str(args.demos)
+    place = args.dataset.resolve()
+    return f"{place.name}-{hashlib.sha256(str(place).encode()).hexdigest()[:6]}"
 
 
 def _recorded(task, args: argparse.Namespace):
