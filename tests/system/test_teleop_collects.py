@@ -63,5 +63,6 @@ def test_episodes_collected_in_the_browser_become_a_policy(process, tmp_path, ro
     assert (tmp_path / "look.html").stat().st_size > 20_000
     prophrl("data", "convert", run_dir / "episodes", "--out", dataset, *SLOW_MACHINE)
     assert json.loads((dataset / "meta" / "info.json").read_text())["total_episodes"] == TRIALS
-    prophrl("train", "sft", "--task", "grasp_bottle", "--dataset", dataset, "--steps", "50", "--out", bundle, "--run", tmp_path / "sft")
+    words = ("--dataset", dataset, "--steps", "50", "--out", bundle, "--run", tmp_path / "sft")
+    prophrl("train", "sft", "--task", "grasp_bottle", *words)
     assert (bundle / "manifest.json").is_file()
