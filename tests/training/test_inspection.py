@@ -185,6 +185,22 @@ def test_a_gap_is_no_clock_fault():
     assert clock_faults(Stream("camera", t, np.arange(100) * 0.02)) != []
 
 
+@pytest.mark.parametrize("period", [0.008, 0.067])
+def test_a_delivery_that_came_late_is_no_clock_fault(period):
+    t = np.arange(round(8.0 / period)) * period
+    late = t + 0.03
+    stalled = (t > 3.0) & (t < 3.7)
+    late[stalled] = 3.73
+    assert clock_faults(Stream("camera", t, late)) == []
+    one = t + 0.03
+    one[len(one) // 2] += 0.6
+    assert clock_faults(Stream("camera", t, np.maximum.accumulate(one))) == []
+    for leap in (0.6, -0.6):
+        stamp = t + np.where(t > 5.0, leap, 0.0)
+        fault = clock_faults(Stream("camera", stamp, late))
+        assert len(fault) == 1 and ("jumps by +0.60" in fault[0] or "runs back by 0.5" in fault[0])
+
+
 def test_presses_cut_short_do_not_change_the_rate():
     steps = [(0, 0.1), (0, 0.2), (0, 0.3), (0, 0.34), *((i, 0.3 + 0.05 * i) for i in range(2, 9))]
     sequence, ends = np.array(steps).T

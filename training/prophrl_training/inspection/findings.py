@@ -1,6 +1,7 @@
 """What is wrong with a recording (it is refused) and what sticks out of the set (it is named)."""
 
 import dataclasses
+import math
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from prophrl_training.inspection.recording import Recording, Stream
 
 CLOCK_BACK_S = 1e-4  # a stamp earlier than the one before it
 CLOCK_JUMP_S = 0.5  # stamps advanced this much more, or less, than the recorder's clock
+CLOCK_LEAST = 3  # messages that tell a clock that leapt from one that came late
 RATE_SHARE = 0.2  # a step rate this far from the set's median is another rate
 GAP_PERIODS, GAP_S = 5.0, 0.25  # a gap is longer than both
 STRONG = 5.0  # robust standard deviations
@@ -81,11 +83,26 @@ def clock_faults(stream: Stream) -> list[str]:
     if (step < -CLOCK_BACK_S).any():
         at = int(np.argmax(step < -CLOCK_BACK_S))
         return [f"{stream.name}: clock runs back by {-step[at]:.3f} s at {stream.stamp[at]:.2f} s"]
-    leap = step - (np.diff(stream.received) if len(stream.received) else stream.period)
+    leap = _leaps(stream) if len(stream.received) else step - stream.period
     if (np.abs(leap) > CLOCK_JUMP_S).any():
         at = int(np.argmax(np.abs(leap)))
         return [f"{stream.name}: clock jumps by {leap[at]:+.2f} s at {stream.stamp[at]:.2f} s"]
     return []
+
+
+def _leaps(stream: Stream) -> np.ndarray:
+    """How far (N - 1,) the stamps leapt ahead of the recorder's clock for good: a message that came late is no leap.
+
+    The shortest way from stamp to receipt of the second before is compared with that of the second after.
+    """
+    delay = stream.received - stream.stamp
+    width = min(max(CLOCK_LEAST, math.ceil(1.0 / max(stream.period, 1e-3))), len(delay))
+    padded = np.concatenate([np.full(width - 1, np.inf), delay, np.full(width - 1, np.inf)])
+    shortest = np.lib.stride_tricks.sliding_window_view(padded, width).min(axis=1)  # begins with a window that ends at 0
+    leaps = shortest[: len(delay) - 1] - shortest[width:]
+    edge = min(CLOCK_LEAST - 1, len(leaps) // 2)
+    leaps[:edge] = leaps[len(leaps) - edge :] = 0.0
+    return leaps
 
 
 def film_findings(recording: Recording, film: Film) -> tuple[list[str], list[str]]:
