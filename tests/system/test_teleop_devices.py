@@ -280,11 +280,12 @@ def test_moves_the_right_way_at_the_right_scale_while_the_deadman_is_held(hands,
     pytest.fail(f"expected {device.moves} m/s and rest within {LIMITS_S} s of the release, got {seen}")
 
 
-def test_a_lost_device_stops_the_arm_and_has_to_be_pressed_anew(hands, device):
+def test_a_lost_device_stops_the_arm_and_has_to_be_pressed_anew(hands, device, record_property):
     client, lost = hands.client, []
     for _ in range(TRIES):
         press_anew(hands, device)
         lost.append(stops(hands, device.lose))
+        record_property("rest_s", "commanded {:.3f}, true {:.3f}".format(*lost[-1]))
         assert max(lost[-1]) < ALWAYS_S
         last = hands.commands[-1]
         assert last.device == device.name and (not last.deadman or last.twist == Twist())

@@ -1,7 +1,8 @@
 """``prophrl bench faults --json F``: how long the arm keeps moving after each fault, seen from the simulator's truth.
 
 A real arm_node with its RTDE process follows chunks to and fro, or those of a real policy_node where that is what gets
-killed; a fault is injected; the clock stops when the true joints have come to rest. Afterwards the operator's part is played, and the arm must follow chunks again.
+killed; a fault is injected; the clock stops when the true joints have come to rest. Afterwards the operator's part is
+played, and the arm must follow chunks again.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from prophrl_core.figures import Figure, write_figures
 
 from prophrl_bringup.session import find_bundle
 
+MOVING = 0.05  # rad/s of the fastest joint, at least, when a fault is injected
 HELP = "time to a standstill after each fault, and recovery"
 
 
@@ -81,10 +83,15 @@ def run_scenario(rig, scenario: Scenario) -> Outcome:
     policy = rig.start_policy(find_bundle("sft", TASK)) if scenario.kind == "policy" else None
     if policy is None:
         client.execute(sway())
-        client.sway_until(time.monotonic() + 0.9)
+        client.sway_until(time.monotonic() + 1.2)  # a turn every 0.8 s: at full speed now
     else:
         client.until_mode(ArmStatus.MODE_EXECUTING)
-        client.spin(1.0)
+        client.spin(0.5)  # far from the bottle still: a push on it would stop the arm first
+    t, q = time.monotonic(), rig.joints()
+    client.spin(0.02)
+    speed = float(np.abs(rig.joints() - q).max()) / (time.monotonic() - t)
+    if speed < MOVING:
+        raise UserError(f"{scenario.name}: expected a moving arm before the fault, it moves at {speed:.3f} rad/s")
     seen = len(client.statuses)
     injected = time.monotonic()
     if policy is not None:
