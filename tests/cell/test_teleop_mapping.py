@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prophrl_cell.teleop.device_config import DEVICES, load_device
 from prophrl_cell.teleop.handover import DeadmanGate, Handover
-from prophrl_cell.teleop.mapping import Mapper, shape
+from prophrl_cell.teleop.mapping import Mapper, faded, shape
 from prophrl_cell.teleop.reading import Reading
 from prophrl_core.config_path import available, find_config
 from prophrl_core.errors import UserError
@@ -154,3 +154,11 @@ def test_a_short_silence_is_no_press():
     handover.step({"twist": None, "keys": False})
     assert handover.step({"twist": None, "keys": True}) == "keys"
     assert handover.step({"twist": True, "keys": False}) == "", "another had it meanwhile"
+
+
+@pytest.mark.parametrize(("age", "left"), [(0.0, 1.0), (0.02, 1.0), (0.03, 0.8), (0.04, 0.4), (0.05, 0.0), (9.0, 0.0)])
+def test_a_device_that_falls_silent_slows_the_arm_down_before_it_is_given_up(age, left):
+    before = wish("keyboard", held=("space", "w"))
+    after = faded(before, age, 0.05)
+    assert after.twist == pytest.approx([left * v for v in before.twist]) and any(before.twist)
+    assert (after.deadman, after.frame) == (before.deadman, before.frame)

@@ -23,7 +23,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from prophrl_cell.nodes.teleop_streams import FRAMES, open_stream
 from prophrl_cell.teleop.device_config import DEVICES, STREAM_KINDS, DeviceConfig, load_device
 from prophrl_cell.teleop.handover import DeadmanGate, Handover
-from prophrl_cell.teleop.mapping import Mapper, Wish
+from prophrl_cell.teleop.mapping import Mapper, Wish, faded
 from prophrl_cell.teleop.open_devices import open_readers
 from prophrl_cell.teleop.reading import NOT_YET, Latest
 
@@ -54,6 +54,8 @@ class Device:
         self.taken = -math.inf if reading is None else reading.stamp
         age = now - self.taken
         self.lost = reading is None or age > self.config.timeout
+        if reading is not None:
+            self.wish = faded(self.wish, age, self.config.timeout)
         return self.gate.step(None if reading is None else self.wish.deadman, age)
 
 

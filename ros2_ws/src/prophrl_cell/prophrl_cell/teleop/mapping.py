@@ -21,6 +21,12 @@ class Wish:
     freedrive: bool
 
 
+def faded(wish: Wish, age_s: float, timeout_s: float) -> Wish:
+    """Slower from half the timeout on and at rest at its end, so that a lost device has the arm stopped by then."""
+    left = min(1.0, max(0.0, 2.0 * (1.0 - age_s / timeout_s)))
+    return wish if left == 1.0 else dataclasses.replace(wish, twist=tuple(left * v for v in wish.twist))
+
+
 def shape(deflection: float, dead_zone: float, expo: float) -> float:
     """A deflection, clipped to -1..1, with a dead zone and with less slope around it; not finite counts as rest."""
     size = min(abs(deflection), 1.0) if math.isfinite(deflection) else 0.0
