@@ -11,7 +11,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-PERIOD_S = 1.0
+PERIOD_S, ASK_AGAIN_S = 1.0, 2.0
 
 
 class HeartbeatNode(Node):
@@ -27,10 +27,13 @@ class HeartbeatNode(Node):
         self.declare_parameter("task_file", "")
         names = self.declare_parameter("watch", [""]).value
         self.silence = self.declare_parameter("silence", 5.0).value
-        self.clients_by_name = {name: self.create_client(GetParameters, f"{name}/get_parameters") for name in names if name}
+        self.clients_by_name = {
+            name: self.create_client(GetParameters, f"{name}/get_parameters") for name in names if name
+        }
         self.answered: dict[str, float] = {}
         self.silent: set[str] = set()
         self.pending: dict[str, object] = {}
+        self.asked_at: dict[str, float] = {}
         self.publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.create_timer(PERIOD_S, self.beat)
 
@@ -42,12 +45,13 @@ class HeartbeatNode(Node):
         self._publish()
 
     def _ask(self, name: str, client) -> None:
-        asked = self.pending.get(name)
-        if asked is not None and not asked.done() and name not in self.silent:
-            return
+        asked, now = self.pending.get(name), time.monotonic()
         if asked is not None and not asked.done():
-            client.remove_pending_request(asked)
+            if now - self.asked_at[name] < ASK_AGAIN_S:
+                return
+            client.remove_pending_request(asked)  # DDS may have lost the answer
         if client.service_is_ready():
+            self.asked_at[name] = now
             self.pending[name] = client.call_async(GetParameters.Request())
             self.pending[name].add_done_callback(lambda _: self.answered.__setitem__(name, time.monotonic()))
 
