@@ -10,8 +10,9 @@ from rclpy.node import Node
 
 from prophrl_cell.graph_health import GraphHealth
 
-# Longest silence of a status before its node counts as gone (s); each publishes at 1 Hz or faster.
-SILENCE_S = {"arm": 2.0, "recorder": 3.0, "policy": 4.0, "teleop": 4.0}
+# Longest silence of a status before its node counts as gone (s); each publishes at 1 Hz or faster, the policy at 2 Hz: one that
+# is started again after its death must not go on with the trial it died in.
+SILENCE_S = {"arm": 2.0, "recorder": 3.0, "policy": 2.5, "teleop": 4.0}
 CAMERA_SILENCE_S = 4.0
 RECORDING_WAIT_S = 5.0  # how long a trial may run before its recorder says it records it; a busy disk takes seconds
 MOBILE = (ArmStatus.MODE_READY, ArmStatus.MODE_EXECUTING, ArmStatus.MODE_MOVING, ArmStatus.MODE_FREEDRIVE)
