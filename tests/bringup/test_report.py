@@ -2,7 +2,6 @@
 import av
 import numpy as np
 import pytest
-
 from prophrl_bringup.report.motion_plot import draw_motion
 from prophrl_bringup.report.page import text_table, trial_row, write_page
 from prophrl_bringup.report.session_report import session_figures

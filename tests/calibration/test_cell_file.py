@@ -5,12 +5,13 @@ import datetime
 
 import numpy as np
 import pytest
-from calibration import synthetic_views as synthetic
 from prophrl_calibration import cell_file, hand_eye
 from prophrl_core import se3
 from prophrl_core.cell import load_cell
 from prophrl_core.config_path import find_config
 from prophrl_core.errors import UserError
+
+from calibration import synthetic_views as synthetic
 
 
 @pytest.fixture(scope="module")

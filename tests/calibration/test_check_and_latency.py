@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from calibration import synthetic_views as synthetic
 from prophrl_calibration import check, latency
 from prophrl_calibration.bench_check import bump
 from prophrl_core import se3
 from prophrl_core.errors import UserError
+
+from calibration import synthetic_views as synthetic
 
 
 def test_a_bump_of_5_mm_or_half_a_degree_is_caught_and_nothing_else():

@@ -4,12 +4,13 @@ import dataclasses
 
 import numpy as np
 import pytest
-from calibration import synthetic_views as synthetic
 from prophrl_calibration import diagnosis, diversity, hand_eye, held_out, refine
 from prophrl_calibration.bench_hand_eye import error
 from prophrl_core import se3
 from prophrl_core.cell import load_cell
 from prophrl_core.errors import UserError
+
+from calibration import synthetic_views as synthetic
 
 
 def test_finds_the_camera_within_what_it_states_in_nine_of_ten_runs():

@@ -3,7 +3,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from prophrl_core import bundle as b
 from prophrl_core.action import ActionSpec
 from prophrl_core.errors import UserError

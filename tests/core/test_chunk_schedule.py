@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from prophrl_core import action, se3
 from prophrl_core.chunk_schedule import Chunk, ChunkSchedule
 from prophrl_core.target_history import TargetHistory

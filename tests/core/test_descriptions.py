@@ -1,5 +1,4 @@
 import pytest
-
 from prophrl_core.cell import load_cell
 from prophrl_core.config_path import available
 from prophrl_core.errors import UserError

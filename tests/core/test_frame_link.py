@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from prophrl_core import frame_link as link
 from prophrl_core.camera import CameraModel
 

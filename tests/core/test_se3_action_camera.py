@@ -1,10 +1,9 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.spatial.transform import Rotation
-
 from prophrl_core import action, se3
 from prophrl_core.camera import CameraModel, look_at
+from scipy.spatial.transform import Rotation
 
 vectors = st.lists(st.floats(-1.8, 1.8), min_size=3, max_size=3).map(np.array)
 

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from prophrl_core import ur_kinematics as kin
 
 # Stretched arms and straight wrists, exact and nearly, are what an inverse gets wrong.

@@ -7,11 +7,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-
 from prophrl_core.action import ActionSpec
 from prophrl_core.bundle import read_bundle, write_bundle
 from prophrl_core.errors import UserError
 from prophrl_policy.backends import load_policy
+
 
 def observations(n, seed=5):
     rng = np.random.default_rng(seed)

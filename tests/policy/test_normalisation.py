@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from prophrl_core.errors import UserError
 from prophrl_policy.normalisation import SMALLEST_RANGE, Statistics
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from prophrl_policy import samplers
 
 TIMES = st.tuples(st.floats(0.02, 0.999), st.floats(0.01, 0.99)).map(lambda p: (p[0], p[0] * p[1]))

@@ -3,7 +3,6 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from prophrl_policy.scheduling import ChunkScheduler, Decision, LatencyWindow, ScheduleConfig
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-
 from prophrl_core.config_path import find_config
 from prophrl_core.episode_reader import read_episode
 

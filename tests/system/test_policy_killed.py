@@ -4,9 +4,9 @@ import signal
 import time
 
 from bringup.graph import session_processes_of
-from system.test_demo import ROOT, write_cell
 from prophrl_core.episode_reader import read_episode
 from prophrl_sim.control_client import ControlClient
+from system.test_demo import ROOT, write_cell
 
 REST_LIMIT_S = 3.0  # the chunk under way is 2 s long
 

@@ -4,7 +4,6 @@ import re
 import tomllib
 from pathlib import Path
 
-
 ROOMS = {"train": "training", "calibrate": "calibration"}  # extra: the room whose pyproject.toml declares it
 GPU_BUILDS = {"onnxruntime": "onnxruntime-gpu[cuda,cudnn]"}
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-
 from prophrl_core import se3
 from prophrl_core.cell import CameraSpec
 from prophrl_core.task import PolicyImage
 from prophrl_policy.instruction import tokenize
 from prophrl_policy.normalisation import Statistics
+
 from prophrl_training.demonstrations import Demonstrations
 
 

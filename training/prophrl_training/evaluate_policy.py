@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-
 from prophrl_core.bundle import read_bundle
 from prophrl_core.cell import CellSpec
 from prophrl_core.errors import UserError

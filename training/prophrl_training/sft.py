@@ -15,12 +15,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor
-
 from prophrl_core.errors import UserError
 from prophrl_policy.flow_policy import PolicyInput, flow_matching_loss
 from prophrl_policy.normalisation import Statistics
 from prophrl_policy.small_policy import SmallPolicy, place_loss
+from torch import Tensor
+
 from prophrl_training.dataset import AugmentationConfig, Batch, ChunkDataset
 
 CHECKPOINT_NAME = "checkpoint.pt"

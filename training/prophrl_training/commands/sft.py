@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import dataclasses
 import datetime
+import hashlib
 import shlex
 import sys
 from pathlib import Path

@@ -7,8 +7,8 @@ import json
 from collections.abc import Callable
 
 import numpy as np
-
 from prophrl_core.episode import write_synced
+
 from prophrl_training.datasets import layout
 from prophrl_training.datasets.parts import measured_stats
 from prophrl_training.datasets.reader import Dataset

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-
 from prophrl_core import action
 from prophrl_core.episode_reader import Episode
 from prophrl_core.errors import UserError
 from prophrl_core.task import TaskSpec
+
 from prophrl_training.datasets import resample, statistics
 from prophrl_training.datasets.episode_streams import PERSON, EpisodeStreams, read_streams
 from prophrl_training.datasets.features import Feature

@@ -15,6 +15,7 @@ from prophrl_core.episode import META_NAME
 from prophrl_core.episode_reader import Episode, read_episode
 from prophrl_core.errors import UserError
 from prophrl_core.task import TaskSpec, load_task
+
 from prophrl_training.datasets.conversion import IMAGE_PREFIX
 from prophrl_training.datasets.dataset_writer import write_dataset
 from prophrl_training.datasets.episode_streams import read_finished_meta

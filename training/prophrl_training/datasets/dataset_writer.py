@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-
 from prophrl_core.errors import UserError
+
 from prophrl_training.datasets import layout, stored_statistics, video_writer
 from prophrl_training.datasets.features import Feature
 from prophrl_training.datasets.metadata_writer import (

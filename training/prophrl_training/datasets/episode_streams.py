@@ -6,12 +6,12 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
-
 from prophrl_core import se3
 from prophrl_core.episode import PARTIAL_SUFFIX, EpisodeMeta, read_meta
 from prophrl_core.episode_reader import Episode
 from prophrl_core.errors import UserError
 from prophrl_core.task import TaskSpec
+
 from prophrl_training.datasets.resample import Steps, execution_error
 
 STREAMS = ("joint_states", "arm/tcp_pose", "arm/target", "gripper/state")

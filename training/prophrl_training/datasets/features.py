@@ -7,7 +7,6 @@ import math
 import re
 
 import numpy as np
-
 from prophrl_core.errors import UserError
 
 IMAGE_DTYPES = ("video", "image")

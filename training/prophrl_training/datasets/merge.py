@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-
 from prophrl_core.errors import UserError
+
 from prophrl_training.datasets.dataset_writer import write_dataset
 from prophrl_training.datasets.metadata_writer import OWN_KEY, DatasetSpec
 from prophrl_training.datasets.parts import parts_of, same_features

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-
 from prophrl_core.errors import UserError
+
 from prophrl_training.datasets import layout
 from prophrl_training.datasets.features import Feature
 

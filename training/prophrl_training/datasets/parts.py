@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-
 from prophrl_core.errors import UserError
+
 from prophrl_training.datasets import statistics
 from prophrl_training.datasets.features import Feature
 from prophrl_training.datasets.reader import Dataset

@@ -7,8 +7,8 @@ from pathlib import Path
 from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
 from huggingface_hub.utils import httpx
-
 from prophrl_core.errors import UserError
+
 from prophrl_training.datasets import layout
 from prophrl_training.datasets.reader import Dataset
 

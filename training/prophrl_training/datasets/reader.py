@@ -17,8 +17,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-
 from prophrl_core.errors import UserError
+
 from prophrl_training.datasets import layout, metadata, stored_statistics
 from prophrl_training.datasets.features import Feature, parse_features
 from prophrl_training.datasets.metadata import EpisodeEntry

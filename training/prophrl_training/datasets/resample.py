@@ -9,7 +9,6 @@ import dataclasses
 import itertools
 
 import numpy as np
-
 from prophrl_core import action, se3
 
 NOBODY = -1  # control: no step was being executed

@@ -19,6 +19,7 @@ from prophrl_core.episode import META_NAME
 from prophrl_core.episode_reader import Episode
 from prophrl_core.errors import UserError
 from prophrl_core.task import TaskSpec
+
 from prophrl_training.datasets.conversion import ConversionRules, stage_episode
 from prophrl_training.datasets.episode_streams import SOURCES
 from prophrl_training.datasets.parts import PART_NAME, read_part

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-
 from prophrl_core.errors import UserError
+
 from prophrl_training.datasets import layout
 from prophrl_training.datasets.features import Feature
 from prophrl_training.datasets.metadata import read_columns

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-
 from prophrl_core.errors import UserError
+
 from prophrl_training.datasets import layout
 from prophrl_training.datasets.features import Feature, numpy_dtype
 

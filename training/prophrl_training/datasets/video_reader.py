@@ -10,7 +10,6 @@ from pathlib import Path
 
 import av
 import numpy as np
-
 from prophrl_core.errors import UserError
 
 _KEY_FRAME_TRIES = 3

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import av
 import numpy as np
-
 from prophrl_core.errors import UserError
 
 MAX_SECONDS = 1000.0  # of one file: float32 times stay exact enough for readers that ask by time

@@ -4,8 +4,9 @@ import socket
 import subprocess
 import sys
 
-from prophrl_bringup.doctor import BLOCKING, OK, Finding
 from prophrl_core.cell import CellSpec
+
+from prophrl_bringup.doctor import BLOCKING, OK, Finding
 
 # Universal Robots e-Series: dashboard, primary, secondary, real-time script, RTDE.
 CONTROLLER_PORTS = {29999: "dashboard", 30001: "primary", 30002: "secondary", 30003: "script", 30004: "RTDE"}

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+
 @dataclasses.dataclass(frozen=True)
 class Report:
     """The last status of one node. ``ok`` lets a trial run, ``line`` says what is wrong otherwise."""

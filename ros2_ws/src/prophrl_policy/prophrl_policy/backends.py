@@ -10,9 +10,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 import numpy as np
-
 from prophrl_core.bundle import ONNX_NAME, Bundle
 from prophrl_core.errors import UserError
+
 from prophrl_policy.instruction import tokenize
 from prophrl_policy.normalisation import Statistics
 

@@ -13,9 +13,9 @@ import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from prophrl_core.bundle import ONNX_NAME, WEIGHTS_NAME, Bundle, BundleManifest, write_bundle
 from safetensors.torch import save_file
 
-from prophrl_core.bundle import ONNX_NAME, WEIGHTS_NAME, Bundle, BundleManifest, write_bundle
 from prophrl_policy.backends import load_policy
 from prophrl_policy.flow_policy import FlowPolicy
 from prophrl_policy.instruction import LENGTH, tokenize

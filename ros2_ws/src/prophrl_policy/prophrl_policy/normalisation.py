@@ -11,7 +11,6 @@ import hashlib
 from dataclasses import dataclass, fields
 
 import numpy as np
-
 from prophrl_core.errors import UserError
 
 SMALLEST_RANGE = np.array([4e-3, 4e-3, 4e-3, 1e-2, 1e-2, 1e-2, 1.0])  # m, rad, openness

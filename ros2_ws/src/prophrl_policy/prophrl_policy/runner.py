@@ -12,10 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-
 from prophrl_core.action import proprioception
 from prophrl_core.policy_image import crop_and_resize
 from prophrl_core.target_history import TargetHistory
+
 from prophrl_policy.backends import ChunkPolicy
 from prophrl_policy.scheduling import ChunkScheduler, Decision, LatencyWindow, ScheduleConfig
 

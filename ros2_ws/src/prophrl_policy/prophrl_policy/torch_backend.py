@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-
 from prophrl_core.bundle import WEIGHTS_NAME, Bundle
 from prophrl_core.errors import UserError
+from safetensors import SafetensorError, safe_open
+
 from prophrl_policy.backends import ChunkPolicy
 from prophrl_policy.flow_policy import FlowPolicy
 from prophrl_policy.small_policy import SmallPolicy, SmallPolicyConfig

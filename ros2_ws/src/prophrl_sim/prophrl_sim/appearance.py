@@ -5,8 +5,8 @@ import dataclasses
 
 import mujoco
 import numpy as np
-
 from prophrl_core import se3
+
 from prophrl_sim.mjcf_text import geom
 
 # (first colour, second colour, MuJoCo built-in pattern) of the table tops a trial may get

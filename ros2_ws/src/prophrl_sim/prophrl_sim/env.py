@@ -8,11 +8,11 @@ from typing import Callable
 
 import gymnasium
 import numpy as np
-
 from prophrl_core import action, se3
 from prophrl_core.cell import CellSpec
 from prophrl_core.policy_image import crop_and_resize
 from prophrl_core.task import TaskSpec
+
 from prophrl_sim import scene as scene_module
 from prophrl_sim.appearance import Looks
 from prophrl_sim.motion import Motion

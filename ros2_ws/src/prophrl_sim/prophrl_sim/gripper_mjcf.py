@@ -6,8 +6,8 @@ Frame: tool0, z out of the flange; the fingers slide along tool y. The pinch cen
 import dataclasses
 
 import numpy as np
-
 from prophrl_core import se3
+
 from prophrl_sim.mjcf_text import geom, numbers
 
 

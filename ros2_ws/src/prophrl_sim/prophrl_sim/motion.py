@@ -5,11 +5,11 @@ closed-form inverse kinematics turns it into joint targets, servoJ and the plant
 """
 
 import numpy as np
-
 from prophrl_core import se3
 from prophrl_core.chunk_schedule import Chunk, ChunkSchedule
 from prophrl_core.target_history import TargetHistory
 from prophrl_core.ur_kinematics import nearest_inverse
+
 from prophrl_sim.plant import Plant
 from prophrl_sim.servo import ServoConfig, ServoJ
 

@@ -5,9 +5,9 @@ kinematics is the DH product itself. Collision and looks are primitives placed f
 """
 
 import numpy as np
-
 from prophrl_core import se3
 from prophrl_core.ur_kinematics import JOINT_NAMES, URModel
+
 from prophrl_sim.mjcf_text import geom, numbers
 
 _STIFFNESS = (6000.0, 6000.0, 6000.0, 3000.0, 3000.0, 3000.0)

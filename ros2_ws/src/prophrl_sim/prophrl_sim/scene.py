@@ -7,12 +7,12 @@ import dataclasses
 
 import mujoco
 import numpy as np
-
 from prophrl_core import se3
-from prophrl_core.errors import UserError
 from prophrl_core.cell import CameraSpec, CellSpec
+from prophrl_core.errors import UserError
 from prophrl_core.task import TaskSpec
 from prophrl_core.ur_kinematics import JOINT_NAMES
+
 from prophrl_sim import board_mjcf, gripper_mjcf, robot_mjcf
 from prophrl_sim.appearance import Appearance, Looks, appearance_assets, world_surroundings
 from prophrl_sim.mjcf_text import numbers

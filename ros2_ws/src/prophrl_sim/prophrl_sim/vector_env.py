@@ -5,9 +5,9 @@ import os
 from typing import Callable, Iterable, Iterator
 
 import gymnasium
-
 from prophrl_core.cell import CellSpec
 from prophrl_core.task import TaskSpec
+
 from prophrl_sim.env import CellEnv
 
 

@@ -5,9 +5,9 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from prophrl_core.figures import wilson
 
 from prophrl_bringup.report.trial import Trial
-from prophrl_core.figures import wilson
 
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color:#1c2430}

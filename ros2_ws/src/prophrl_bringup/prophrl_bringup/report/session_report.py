@@ -4,14 +4,14 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
-
-from prophrl_bringup.report.motion_plot import draw_motion
-from prophrl_bringup.report.page import trial_row, write_page
-from prophrl_bringup.report.trial import Trial, load_trial
 from prophrl_core.episode import PARTIAL_SUFFIX
 from prophrl_core.episode_reader import read_episode
 from prophrl_core.figures import Figure, success_figure, write_figures
 from prophrl_core.mp4 import write_mp4
+
+from prophrl_bringup.report.motion_plot import draw_motion
+from prophrl_bringup.report.page import trial_row, write_page
+from prophrl_bringup.report.trial import Trial, load_trial
 
 
 @dataclasses.dataclass(frozen=True)

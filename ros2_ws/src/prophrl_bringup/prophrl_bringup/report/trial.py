@@ -4,7 +4,6 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
-
 from prophrl_core.episode import EpisodeMeta
 from prophrl_core.episode_reader import Episode, read_episode
 

@@ -15,7 +15,6 @@ from prophrl_core.errors import UserError
 
 from prophrl_cell.camera import librealsense
 
-
 SAME_INSTANT_MS = 0.5
 
 

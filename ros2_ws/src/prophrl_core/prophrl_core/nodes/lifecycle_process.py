@@ -5,11 +5,12 @@ import os
 import sys
 
 import rclpy
-from prophrl_core.errors import UserError
-from prophrl_core.stop_signal import StopSignal
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
+
+from prophrl_core.errors import UserError
+from prophrl_core.stop_signal import StopSignal
 
 SPIN_TIMEOUT_S = 0.2
 

@@ -60,6 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     from prophrl_core.errors import UserError
     from prophrl_core.figures import success_figure, write_figures
     from prophrl_core.task import load_task
+
     from prophrl_sim.vector_env import play_episodes
 
     if arguments.n < 1:

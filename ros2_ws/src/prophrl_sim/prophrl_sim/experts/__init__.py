@@ -3,9 +3,9 @@
 from typing import Callable, Iterator
 
 import numpy as np
-
 from prophrl_core.errors import UserError
 from prophrl_core.task import TaskSpec
+
 from prophrl_sim.experts import grasp_bottle, pick_and_place, pullout_tissue
 from prophrl_sim.experts.phases import follow
 from prophrl_sim.imperfection import Imperfections

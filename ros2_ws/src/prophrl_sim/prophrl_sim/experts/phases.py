@@ -4,8 +4,8 @@ import dataclasses
 from typing import Callable, Iterator
 
 import numpy as np
-
 from prophrl_core import action, se3
+
 from prophrl_sim.env import CellEnv
 from prophrl_sim.imperfection import Imperfections, Person
 

@@ -4,7 +4,6 @@ import abc
 
 import mujoco
 import numpy as np
-
 from prophrl_core import se3
 from prophrl_core.task import TaskSpec
 
