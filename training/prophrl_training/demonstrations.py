@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-
 from prophrl_core.cell import CellSpec
 from prophrl_core.errors import UserError
 from prophrl_core.task import TaskSpec
@@ -39,6 +38,18 @@ class Demonstrations:
     @property
     def episodes(self) -> int:
         return len(self.scene_seeds_E)
+
+    @classmethod
+    def joined(cls, takes: list[dict], scene_seeds: Sequence[int], facts: dict[str, str]) -> Demonstrations:
+        """From the ``images`` (T, S, S, 3), ``proprio`` (T, P) and ``actions`` (T, D) of each episode, in order."""
+        return cls(
+            images_NSSC=np.concatenate([take["images"] for take in takes]),
+            proprio_NP=np.concatenate([take["proprio"] for take in takes]).astype(np.float32),
+            actions_ND=np.concatenate([take["actions"] for take in takes]).astype(np.float32),
+            starts_E1=np.concatenate([[0], np.cumsum([len(take["actions"]) for take in takes])]).astype(np.int64),
+            scene_seeds_E=np.array(scene_seeds, np.int64),
+            facts=facts,
+        )
 
     def save(self, path: Path) -> None:
         """Write atomically as .npz."""
@@ -82,14 +93,8 @@ def collect(
         takes.append(take)
         progress(len(takes), len(scene_seeds))
     facts = {"task": task.name, "instruction": task.instruction, "spec_id": task.action.id, "cell": cell.name}
-    return Demonstrations(
-        images_NSSC=np.concatenate([take["images"] for take in takes]),
-        proprio_NP=np.concatenate([take["proprio"] for take in takes]).astype(np.float32),
-        actions_ND=np.concatenate([take["actions"] for take in takes]).astype(np.float32),
-        starts_E1=np.concatenate([[0], np.cumsum([len(take["actions"]) for take in takes])]).astype(np.int64),
-        scene_seeds_E=np.array(scene_seeds, np.int64),
-        facts=facts | {"attempts": str(sum(take["attempts"] for take in takes))},
-    )
+    facts["attempts"] = str(sum(take["attempts"] for take in takes))
+    return Demonstrations.joined(takes, scene_seeds, facts)
 
 
 def demonstrate(env: CellEnv, seed: int, imperfections: Imperfections) -> dict:

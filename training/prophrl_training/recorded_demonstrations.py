@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-
 from prophrl_core.errors import UserError
 from prophrl_core.policy_image import crop_and_resize
 from prophrl_core.task import TaskSpec
+
 from prophrl_training.datasets.conversion import IMAGE_PREFIX
 from prophrl_training.datasets.merge import choose_validation
 from prophrl_training.datasets.metadata_writer import OWN_KEY
@@ -76,11 +76,4 @@ def _joined(dataset: Dataset, task: TaskSpec, positions: list[int], takes: list[
     facts = {"task": task.name, "instruction": task.instruction, "spec_id": task.action.id}
     facts |= {"cell": str(dataset.episodes[positions[0]].facts.get("cell", "")), "attempts": str(len(takes))}
     seeds = [int(dataset.episodes[position].facts.get("seed") or 0) for position in positions]
-    return Demonstrations(
-        images_NSSC=np.concatenate([take["images"] for take in takes]),
-        proprio_NP=np.concatenate([take["proprio"] for take in takes]).astype(np.float32),
-        actions_ND=np.concatenate([take["actions"] for take in takes]).astype(np.float32),
-        starts_E1=np.concatenate([[0], np.cumsum([len(take["actions"]) for take in takes])]).astype(np.int64),
-        scene_seeds_E=np.array(seeds, np.int64),
-        facts=facts,
-    )
+    return Demonstrations.joined(takes, seeds, facts)

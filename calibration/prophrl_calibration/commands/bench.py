@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     from prophrl_cell.arm.envelope import Envelope
     from prophrl_core.cell import load_cell
     from prophrl_core.errors import UserError
-    from prophrl_core.figures import write_figures
+    from prophrl_core.figures import report
     from prophrl_core.task import load_task
 
     from prophrl_calibration import bench_check, bench_figures, bench_hand_eye
@@ -64,9 +64,5 @@ def run(arguments: argparse.Namespace) -> int:
         pairs = [(d, s) for d in bench_check.DELAYS for s in seeds[:LATENCY_RUNS]]
         measured = [(d, bench_check.latency_run(cell, envelope, d, s, arguments.noise)) for d, s in pairs]
         figures += bench_figures.latency(measured, arguments.seed)
-    for figure in figures:
-        beside = f" ({figure.against['name']} {figure.against['value']:.4g})" if figure.against else ""
-        print(f"{figure.name}: {figure.value:.4g} {figure.unit}, n {figure.n}{beside}", flush=True)
-    if arguments.json:
-        write_figures(arguments.json, figures)
+    report(figures, arguments.json)
     return 0

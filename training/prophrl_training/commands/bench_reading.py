@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     import numpy as np
     from prophrl_core.errors import UserError
-    from prophrl_core.figures import Figure, write_figures
+    from prophrl_core.figures import Figure, report
 
     from prophrl_training.datasets.prefetch import prefetched
     from prophrl_training.datasets.reader import open_dataset
@@ -54,11 +54,7 @@ def run(args: argparse.Namespace) -> int:
         Figure("reading.pictures.threads", by_threads, "1/s", n, seed=seed, against=rival),
         Figure("reading.rows.random", rows, "1/s", 50 * args.batch, seed=seed),
     ]
-    for figure in figures:
-        beside = f"  ({figure.against['name']}: {figure.against['value']:.0f})" if figure.against else ""
-        print(f"{figure.name}: {figure.value:.0f} {figure.unit}, n={figure.n}{beside}")
-    if args.json:
-        write_figures(args.json, figures)
+    report(figures, args.json)
     return 0
 
 

@@ -5,11 +5,11 @@ up takes the domain on this machine, and looks for another cell's arm on the gra
 """
 
 import os
-import socket
 import subprocess
 import sys
 import time
 
+from prophrl_core.claim import claim
 from prophrl_core.errors import UserError
 
 from prophrl_bringup import environment
@@ -24,12 +24,9 @@ class OneCell:
 
     def __enter__(self) -> "OneCell":
         self._domain = os.environ.get("ROS_DOMAIN_ID") or "0"
-        self._claim = socket.socket(socket.AF_UNIX)  # its name ends with the process, however that ends
-        try:
-            self._claim.bind(f"\0prophrl-cell-on-domain-{self._domain}")
-        except OSError:
-            self._claim.close()
-            raise self._refusal("one is being run on this machine") from None
+        self._claim = claim(f"cell-on-domain-{self._domain}")
+        if self._claim is None:
+            raise self._refusal("one is being run on this machine")
         self._look = subprocess.Popen(
             [sys.executable, "-m", "prophrl_bringup.one_cell"], env=os.environ | environment.unset_defaults(),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,

@@ -136,15 +136,6 @@ def write_synced(path: Path, text: str) -> None:
     partial.replace(path)
 
 
-def sync_folder(folder: Path) -> None:
-    """Force names made or changed in a folder to the disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def read_meta(folder: Path) -> EpisodeMeta:
     """Read ``episode.json``; UserError when it is missing or not what this version writes."""
     path = Path(folder) / META_NAME

@@ -21,6 +21,17 @@ class Figure:
     against: dict | None = None  # {"name": str, "value": float}
 
 
+def report(figures: list[Figure], path: str | os.PathLike | None = None) -> None:
+    """Print one line a figure, with its interval and rival; write them too when ``path`` is given."""
+    width = max((len(figure.name) for figure in figures), default=0)
+    for figure in figures:
+        span = "" if figure.low is None else f", {figure.low:.5g} to {figure.high:.5g}"
+        rival = f"   ({figure.against['name']}: {figure.against['value']:.5g})" if figure.against else ""
+        print(f"{figure.name:<{width}}  {figure.value:.5g} {figure.unit}, n = {figure.n}{span}{rival}", flush=True)
+    if path:
+        write_figures(path, figures)
+
+
 def write_figures(path: str | os.PathLike, figures: list[Figure]) -> None:
     """Write ``{"figures": [...]}`` atomically, creating the folder."""
     path = Path(path)

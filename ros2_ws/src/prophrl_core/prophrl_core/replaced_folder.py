@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from prophrl_core.episode import sync_folder
+from prophrl_core.durability import sync
 from prophrl_core.errors import UserError
 
 MARK = ".prophrl-unfinished"
@@ -59,11 +59,11 @@ def finish(final: Path) -> None:
     new, old = _new(final), _old(final)
     (new / MARK).unlink()
     for path in (*new.rglob("*"), new):
-        _sync(path)
+        sync(path)
     if final.exists():
         final.rename(old)
     new.rename(final)
-    sync_folder(final.parent)
+    sync(final.parent)
     _discard(old)
 
 
@@ -87,11 +87,3 @@ def _discard(folder: Path) -> None:
             path.unlink()
     (folder / MARK).unlink()
     folder.rmdir()
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

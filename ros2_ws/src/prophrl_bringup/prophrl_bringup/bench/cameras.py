@@ -20,7 +20,7 @@ import numpy as np
 import yaml
 from prophrl_core.config_path import find_config
 from prophrl_core.errors import UserError
-from prophrl_core.figures import Figure, write_figures
+from prophrl_core.figures import Figure, report
 
 from prophrl_bringup import environment
 
@@ -121,9 +121,5 @@ def run(arguments: argparse.Namespace) -> int:
         with tempfile.TemporaryDirectory(prefix="prophrl-bench-") as folder:
             results.append(measure(arguments.seconds, arguments.seed, variables, Path(folder)))
     measured = figures(*results, arguments.seed)
-    for figure in measured:
-        rival = f"   ({figure.against['name']}: {figure.against['value']:g})" if figure.against else ""
-        print(f"{figure.name:<24} {figure.value:g} {figure.unit}, n = {figure.n}{rival}")
-    if arguments.json:
-        write_figures(arguments.json, measured)
+    report(measured, arguments.json)
     return 0

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from prophrl_core.errors import UserError
-from prophrl_core.figures import Figure, write_figures
+from prophrl_core.figures import Figure, report
 
 HELP = "messages lost, CPU share and write times of the recorder, beside rosbags and LeRobot; --kills: kill -9"
 DOMAIN = 8  # neither a cell on this machine (0) nor its tests (10 and above)
@@ -71,9 +71,10 @@ def _counts(lost: dict[str, np.ndarray]) -> dict[str, int]:
 
 def record_both(rig, seconds: float, keep: Path | None) -> tuple[Measured, Measured, object]:
     """The recorder_node, then the plain writer, at the same load; and what episode.json says."""
-    from prophrl_bringup.bench.recording_check import kept_numbers, missing
     from prophrl_core.episode import read_meta
     from prophrl_interfaces.msg import EpisodeEvent
+
+    from prophrl_bringup.bench.recording_check import kept_numbers, missing
 
     program, episodes = rig.start_recorder()
     started_ns = rig.event(EpisodeEvent.STARTED, "bench")
@@ -223,10 +224,5 @@ def run(arguments: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="prophrl-bench-") as folder:
         chosen = kill if arguments.kills else cut_power if arguments.power_cuts else measure
         measured = chosen(arguments, Path(folder))
-    for figure in measured:
-        rival = f"   ({figure.against['name']}: {figure.against['value']:g})" if figure.against else ""
-        span = "" if figure.low is None else f", {figure.low:g} to {figure.high:g}"
-        print(f"{figure.name:<40} {figure.value:g} {figure.unit}, n = {figure.n}{span}{rival}")
-    if arguments.json:
-        write_figures(arguments.json, measured)
+    report(measured, arguments.json)
     return 0

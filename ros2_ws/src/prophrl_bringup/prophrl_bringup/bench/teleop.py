@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from prophrl_core.cell import load_cell
 from prophrl_core.errors import UserError
-from prophrl_core.figures import Figure, write_figures
+from prophrl_core.figures import Figure, report
 from prophrl_core.ur_kinematics import forward
 
 HELP = "from an operator's hand to the arm: time to move, time to rest after release and after silence"
@@ -66,11 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
         *_figures("silence_travel", "travel", (50, 99), silent, unit="mm"),
         *_figures("command_to_motion", "to_motion", (50, 99), released, plain),
     ]
-    for figure in figures:
-        beside = f", {figure.against['name']} {figure.against['value']:.1f}" if figure.against else ""
-        print(f"{figure.name:<38} {figure.value:6.1f} {figure.unit}, n = {figure.n}{beside}", flush=True)
-    if arguments.json:
-        write_figures(arguments.json, figures)
+    report(figures, arguments.json)
     return 0
 
 

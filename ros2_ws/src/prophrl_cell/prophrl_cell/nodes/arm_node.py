@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from geometry_msgs.msg import PoseStamped, WrenchStamped
 from prophrl_core.cell import load_cell
+from prophrl_core.claim import claim
 from prophrl_core.clock import realtime_offset_ns, realtime_to_monotonic
 from prophrl_core.errors import UserError
 from prophrl_core.nodes.lifecycle_process import ProcessNode, run
@@ -81,15 +82,12 @@ class ArmNode(ProcessNode):
     def _claim_the_name(self) -> None:
         """A second arm_node of the same name on this machine would obey the words that are meant for the first."""
         domain, name = self.context.get_domain_id(), self.get_fully_qualified_name()
-        self._claim = socket.socket(socket.AF_UNIX)  # ends with the process, however that ends
-        try:
-            self._claim.bind(f"\0prophrl-{domain}{name}")
-        except OSError:
-            self._claim.close()
+        self._claim = claim(f"{domain}{name}")
+        if self._claim is None:
             raise UserError(
                 f"expected no other {name} on ROS domain {domain}, one runs on this machine; stop it, or set "
                 "ROS_DOMAIN_ID to another number for this one"
-            ) from None
+            )
 
     def begin(self) -> None:
         self._periods = PeriodStatistics()

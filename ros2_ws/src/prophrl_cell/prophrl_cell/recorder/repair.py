@@ -6,7 +6,8 @@ import errno
 import pathlib
 from collections.abc import Iterator
 
-from prophrl_core.episode import PARTIAL_SUFFIX, EpisodeMeta, StreamSummary, read_meta, sync_folder, write_meta
+from prophrl_core.durability import sync
+from prophrl_core.episode import PARTIAL_SUFFIX, EpisodeMeta, StreamSummary, read_meta, write_meta
 from prophrl_core.episode_reader import read_episode
 from prophrl_core.errors import UserError
 
@@ -140,9 +141,9 @@ def _repair(partial: pathlib.Path) -> EpisodeMeta:
             advice = "; make room and try again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
             raise UserError(f"repair: {target} could not be written ({error.strerror}){advice}") from None
         raise
-    sync_folder(partial)
+    sync(partial)
     partial.rename(final)
-    sync_folder(final.parent)
+    sync(final.parent)
     return repaired
 
 
