@@ -7,12 +7,15 @@ from prophrl_bringup.calibrate.station import Station
 from prophrl_core.errors import UserError
 from prophrl_interfaces.msg import ArmStatus
 
+HOME = (0.0, -1.5, 1.5, -1.6, -1.6, 0.0)
+
 
 class Client:
     """An arm's modes in order: one more each time that somebody looks or waits."""
 
     def __init__(self, *modes):
         self._modes, self.asked = list(modes), []
+        self.targets = [types.SimpleNamespace(joints=HOME)]
         self.status = types.SimpleNamespace(mode=ArmStatus.MODE_STARTING, reason="contact 92 N")
 
     def spin(self, seconds):
@@ -30,7 +33,7 @@ class Client:
 
 def station_with(client):
     station = Station.__new__(Station)
-    station.client = client
+    station.client, station.cell = client, types.SimpleNamespace(robot=types.SimpleNamespace(home=HOME))
     return station
 
 
@@ -49,3 +52,11 @@ def test_an_arm_that_is_ready_goes_home_also_after_a_short_standstill_of_its_str
     client = Client(*modes)
     station_with(client).begin()
     assert client.asked == ["home", "start_episode"]
+
+
+def test_an_arm_that_was_stopped_on_its_way_home_begins_nothing():
+    client = Client(ArmStatus.MODE_READY)
+    client.targets[0].joints = tuple(q + 0.2 for q in HOME)
+    with pytest.raises(UserError, match=r"expected it at home, it was stopped 0\.20 rad away"):
+        station_with(client).begin()
+    assert client.asked == ["home"]

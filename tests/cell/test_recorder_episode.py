@@ -387,3 +387,21 @@ def test_images_survive_every_alignment(frame_id):
     np.testing.assert_array_equal(view.pixels, pixels)
     message = STORE.deserialize_cdr(image_message(123, frame_id, "16UC1", pixels), "sensor_msgs/msg/Image")
     assert (message.header.frame_id, message.step, message.height) == (frame_id, 10, 6)
+
+
+def test_pictures_from_before_the_start_are_left_out_but_not_those_of_a_clock_that_was_set_back(tmp_path):
+    recorder = recorder_for(tmp_path, RecorderSpec(min_free_bytes=0))
+    episode = meta()
+    started_ns = int(episode.started * 1e9)
+    recorder.begin(episode)
+    for number, taken_s in enumerate((-0.05, -0.02, 0.01, 0.04, -3600.0)):
+        taken_ns = started_ns + int(taken_s * 1e9)
+        picture = image_message(taken_ns, "camera_front", "rgb8", scene(number))
+        recorder.put(COLOUR, started_ns + (number + 1) * 10_000_000, picture)
+    recorder.end(episode.started + 0.1, "success", "", "")
+    recorder.close(30)
+    read = read_episode(tmp_path / episode.episode_id)
+    taken = [t - episode.started for t, _ in read.frames("front")]
+    assert taken == pytest.approx([0.01, 0.04, -3600.0], abs=1e-5)
+    summary = {s.topic: s for s in read.meta.streams}[f"{COLOUR}/compressed"]
+    assert (summary.messages, summary.lost) == (3, 0)

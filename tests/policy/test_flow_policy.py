@@ -10,7 +10,10 @@ torch = pytest.importorskip("torch")
 from prophrl_policy.flow_policy import PolicyInput, flow_matching_loss  # noqa: E402
 from prophrl_policy.instruction import tokenize  # noqa: E402
 from prophrl_policy.small_policy import (  # noqa: E402
-    SmallPolicy, SmallPolicyConfig, cell_centres, place_loss,
+    SmallPolicy,
+    SmallPolicyConfig,
+    cell_centres,
+    place_loss,
 )
 
 TINY = SmallPolicyConfig(image_size=32, channels=8, keypoints=8, width=32, blocks=2, flow_steps=4)

@@ -94,6 +94,19 @@ def cell(ros_domain):
     one.close()
 
 
+def test_a_node_that_comes_back_in_a_trial_leaves_that_trial_alone(cell, bundle, process):
+    cell.announce(EpisodeEvent.STARTED)
+    cell.spin_for(1.5)  # a node takes longer to be started again
+    node = process(command(bundle.path))
+    node.wait_for("e1 began before this node did")
+    cell.spin_for(1.0)
+    assert not cell.chunks and cell.statuses[-1].state == PolicyStatus.STATE_IDLE
+    cell.announce(EpisodeEvent.STOPPED)
+    cell.announce(EpisodeEvent.STARTED, "e2")
+    cell.spin_until(lambda: cell.chunks)
+    assert cell.chunks[0].episode_id == "e2"
+
+
 def test_an_episode_from_start_to_stop(cell, bundle, process, tmp_path):
     node = process(command(bundle.path))
     cell.spin_until(lambda: cell.statuses and cell.statuses[-1].state == PolicyStatus.STATE_IDLE)

@@ -7,9 +7,9 @@ import time
 
 import numpy as np
 import pytest
-from prophrl_bringup.nodes.arm_client import sway
 from prophrl_bringup.bench.arm_rig import write_cell
 from prophrl_bringup.bench.faults import SCENARIOS, recover, run_scenario
+from prophrl_bringup.nodes.arm_client import sway
 from prophrl_cell.arm.dashboard import Dashboard
 from prophrl_interfaces.msg import ArmStatus
 
@@ -27,7 +27,6 @@ def test_the_arm_rests_reports_and_recovers_from_every_fault_in_one_running_grap
         rig.start_arm()
         rig.client.home()
         for scenario in SCENARIOS:
-            rig.client.start_episode()
             outcome = run_scenario(rig, scenario)
             assert outcome.stop_time < scenario.limit + 1.0, scenario.name
             reasons = [reason for name, reason in outcome.states if name in scenario.states]

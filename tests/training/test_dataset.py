@@ -16,11 +16,15 @@ from prophrl_core.policy_image import crop_and_resize  # noqa: E402
 from prophrl_core.task import PolicyImage  # noqa: E402
 from prophrl_policy.normalisation import Statistics  # noqa: E402
 from prophrl_training.dataset import (  # noqa: E402
-    AugmentationConfig, ChunkDataset, augment, chunk_targets, gripper_points, places_in_image,
+    AugmentationConfig,
+    ChunkDataset,
+    augment,
+    chunk_targets,
+    gripper_points,
+    places_in_image,
 )
 from prophrl_training.demonstrations import Demonstrations  # noqa: E402
 from prophrl_training.seeds import BLOCK, scene_seeds  # noqa: E402
-
 
 CAMERA = CameraSpec("front", "injected", (1.02, 0.0, 0.82, -1.88683, -1.88683, 0.57129))
 IMAGE = PolicyImage()

@@ -38,8 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def findings(cell_name: str, robot_ip: str) -> list[Finding]:
     """Every check, in the order in which a cell needs what they look at."""
-    from prophrl_bringup import cell_checks, machine_checks
     from prophrl_core.cell import load_cell
+
+    from prophrl_bringup import cell_checks, machine_checks
 
     checks = [
         machine_checks.ros,

@@ -37,11 +37,12 @@ def confirm(robot: str, plan, speed: float) -> None:
 
 def execute(session, plan, episode, version: str) -> tuple[Path, str]:
     """Run the plan on the cell's own processes; the recorded replay and, in a simulator, how it ended."""
+    from prophrl_core.episode import new_episode_id
+    from prophrl_core.task import load_task
+
     from prophrl_bringup.cell_processes import running_cell
     from prophrl_bringup.nodes.replay_client import ReplayClient
     from prophrl_bringup.one_cell import OneCell
-    from prophrl_core.episode import new_episode_id
-    from prophrl_core.task import load_task
 
     simulated = session.cell.simulator is not None
     names = ("arm_node", "gripper_node", "recorder_node", *(("sim_cell",) if simulated else ()))
@@ -131,11 +132,12 @@ def report(plan, episode, replay, outcome: str, arguments: argparse.Namespace, r
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from prophrl_bringup import replay_plan
-    from prophrl_bringup.session import NO_POLICY, prepare
     from prophrl_core.cell import load_cell
     from prophrl_core.episode_reader import read_episode
     from prophrl_core.task import load_task
+
+    from prophrl_bringup import replay_plan
+    from prophrl_bringup.session import NO_POLICY, prepare
 
     episode = read_episode(arguments.episode)
     cell, task = load_cell(arguments.cell), load_task(episode.meta.task)

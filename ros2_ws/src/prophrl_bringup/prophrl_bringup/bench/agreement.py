@@ -11,7 +11,6 @@ import socket
 import time
 
 import numpy as np
-
 from prophrl_core.errors import UserError
 from prophrl_core.stamps import seconds_of
 
@@ -81,9 +80,9 @@ class Wire:
 
     def __init__(self, cell, task):
         import rclpy
-        from prophrl_interfaces.msg import ActionChunk, ArmStatus, EpisodeEvent, ExecutedAction
         from geometry_msgs.msg import PoseStamped
         from prophrl_core.nodes.qos import EVENTS, LATEST
+        from prophrl_interfaces.msg import ActionChunk, ArmStatus, EpisodeEvent, ExecutedAction
         from rclpy.qos import qos_profile_sensor_data
 
         self._rclpy, self._task = rclpy, task
@@ -227,10 +226,11 @@ def _line(seed: int, fast: Execution, wire: Execution) -> str:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from prophrl_bringup.cell_processes import running_cell
-    from prophrl_bringup.session import prepare
     from prophrl_core.figures import Figure, success_figure, write_figures
     from prophrl_core.task import load_task
+
+    from prophrl_bringup.cell_processes import running_cell
+    from prophrl_bringup.session import prepare
 
     session = prepare(
         arguments.task, {"cell": arguments.cell, "robot_ip": arguments.host, "policy": "none", "run": "bench-agreement"}

@@ -15,6 +15,8 @@ from prophrl_bringup import environment
 from prophrl_bringup.nodes.arm_client import TASK, ArmClient
 from prophrl_bringup.program import Program, Programs
 
+POLICY_READY = "waiting for an episode"
+
 
 def write_cell(folder: Path, ip: str, cameras: bool = False, **changes) -> Path:
     """The simulated cell's description moved to ``ip``; ``changes`` replace fields, as in ``robot__model="ur20"``."""
@@ -72,15 +74,20 @@ class ArmRig:
         self.arm = self.start("prophrl_cell.nodes.arm_node", "--ros-args", *words)
         return self.arm
 
-    def start_policy(self, bundle: Path) -> Program:
-        """Start a policy_node on the cell's cameras (the rig needs ``cameras``); the cameras once for all policies."""
-        if not self._seeing:
-            for camera in load_cell(self.cell_file).cameras:
-                words = ("-r", f"__node:=camera_{camera.name}", "-p", f"cell_file:={self.cell_file}", "-p", f"camera:={camera.name}")
-                self.start("prophrl_cell.nodes.camera_node", "--ros-args", *words)
-            self._seeing = True
+    def start_cameras(self) -> None:
+        """Start the cell's camera nodes (the rig needs ``cameras``), once."""
+        for camera in () if self._seeing else load_cell(self.cell_file).cameras:
+            words = ("-p", f"cell_file:={self.cell_file}", "-p", f"camera:={camera.name}")
+            self.start("prophrl_cell.nodes.camera_node", "--ros-args", "-r", f"__node:=camera_{camera.name}", *words)
+        self._seeing = True
+
+    def start_policy(self, bundle: Path, *ros_arguments: str) -> Program:
+        """Start a policy_node on the cell's cameras; it takes the episodes that begin after this returns."""
+        self.start_cameras()
         words = ("-p", f"cell_file:={self.cell_file}", "-p", f"task_file:={TASK}", "-p", f"bundle:={bundle}")
-        return self.start("prophrl_policy.nodes.policy_node", "--ros-args", *words)
+        policy = self.start("prophrl_policy.nodes.policy_node", "--ros-args", *ros_arguments, *words)
+        policy.wait_for(POLICY_READY)
+        return policy
 
     def fault(self, kind: str, **content) -> None:
         """Inject a fault through the control port."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from prophrl_core.errors import UserError
-from prophrl_core.figures import Figure, write_figures
+from prophrl_core.figures import Figure, report
 
 from prophrl_bringup.bench.servo_task import AMPLITUDE_M, GAIN, LOOKAHEAD_S, chunk
 
@@ -79,17 +79,10 @@ def measure(contender: str, rate: int, arguments: argparse.Namespace, folder: Pa
 
 def _start_neighbours(rig, bundle: Path) -> str:
     """Camera and policy beside the servo loop; the policy's chunks go nowhere."""
-    from prophrl_bringup.nodes.arm_client import TASK
-
-    rig.start(
-        "prophrl_cell.nodes.camera_node", "--ros-args", "-p", f"cell_file:={rig.cell_file}", "-p", "camera:=front"
-    )
+    rig.start_cameras()
     if not bundle.is_dir():
         return "camera_node (no policy bundle found)"
-    rig.start(
-        "prophrl_policy.nodes.policy_node", "--ros-args", "-r", "arm/chunk:=policy/chunk", "-p", f"bundle:={bundle}",
-        "-p", f"cell_file:={rig.cell_file}", "-p", f"task_file:={TASK}",
-    )  # fmt: skip
+    rig.start_policy(bundle, "-r", "arm/chunk:=policy/chunk")
     return "camera_node, policy_node"
 
 
@@ -199,9 +192,5 @@ def run(arguments: argparse.Namespace) -> int:
                 flush=True,
             )
     measured = figures(timings)
-    for figure in measured:
-        rival = f"   ({figure.against['name']}: {figure.against['value']:g})" if figure.against else ""
-        print(f"{figure.name:<44} {figure.value:g} {figure.unit}, n = {figure.n}{rival}")
-    if arguments.json:
-        write_figures(arguments.json, measured)
+    report(measured, arguments.json)
     return 0

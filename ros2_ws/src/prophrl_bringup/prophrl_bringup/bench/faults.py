@@ -71,7 +71,7 @@ def mode_name(mode: int) -> str:
 
 
 def run_scenario(rig, scenario: Scenario) -> Outcome:
-    """Move, inject, wait for rest and for the state; leaves the arm as the fault left it.
+    """Begin an episode, move, inject, wait for rest and for the state; leaves the arm as the fault left it.
 
     UserError when it does not come to rest.
     """
@@ -81,6 +81,7 @@ def run_scenario(rig, scenario: Scenario) -> Outcome:
 
     client = rig.client
     policy = rig.start_policy(find_bundle("sft", TASK)) if scenario.kind == "policy" else None
+    client.start_episode()
     if policy is None:
         client.execute(sway())
         client.sway_until(time.monotonic() + 1.2)  # a turn every 0.8 s: at full speed now
@@ -147,7 +148,6 @@ def run(arguments: argparse.Namespace) -> int:
         for scenario in chosen:
             times = []
             for _ in range(arguments.n):
-                rig.client.start_episode()
                 times.append(run_scenario(rig, scenario).stop_time)
                 recover(rig, scenario)
             worst, middle = max(times), float(np.median(times))

@@ -31,6 +31,7 @@ from prophrl_bringup.program import Programs
 EPISODE = "00000000-000000-calibration"
 _REST_S = 0.25  # before and after a picture
 _LIMIT_S = 20.0
+_AT_HOME = 0.01  # rad of every commanded joint
 _STALL_S = 0.6  # a shorter standstill of the controller's stream ends by itself
 STOPPED_MODES = (
     ArmStatus.MODE_HOLD, ArmStatus.MODE_PROTECTIVE_STOP, ArmStatus.MODE_EMERGENCY_STOP, ArmStatus.MODE_FAULT,
@@ -127,6 +128,9 @@ class Station:
                 "safe, unlock and resume (./prophrl operator), then start again"
             )
         self.client.home()
+        off = np.abs(self.client.targets[-1].joints - np.array(self.cell.robot.home)).max()
+        if off > _AT_HOME:
+            raise UserError(f"arm: expected it at home, it was stopped {off:.2f} rad away; start again")
         self.client.start_episode(EPISODE)
 
     def end(self) -> None:

@@ -196,7 +196,9 @@ class ArmClient:
     def feed_policy(self, end: float) -> None:
         """Keep a policy at work until monotonic time ``end`` where no arm_node is: an episode and a resting target."""
         targets = self.node.create_publisher(ArmTarget, "arm/target", qos_profile_sensor_data)
-        self._episodes.publish(EpisodeEvent(event=EpisodeEvent.STARTED, episode_id=EPISODE, task=TASK))
+        event = EpisodeEvent(event=EpisodeEvent.STARTED, episode_id=EPISODE, task=TASK)
+        event.header.stamp = self.node.get_clock().now().to_msg()
+        self._episodes.publish(event)
         message = ArmTarget(openness=1.0)
         message.header.frame_id = "base"
         message.tcp.position.x, message.tcp.position.z, message.tcp.orientation.x = 0.5, 0.32, 1.0

@@ -28,6 +28,7 @@ from prophrl_cell.arm.robot_link import RobotLink
 from prophrl_cell.arm.shared_state import ArmMemory, Command, Control, EventKind, Exit, Mode
 
 _STILL = 0.02  # rad/s that every measured joint is below when the arm rests
+_RESUME_WAIT = 2.0  # s that a word to resume waits for rest; later it would surprise
 _START_LIMIT, _CYCLE_LIMIT, _LEAVE_LIMIT = 25.0, 2.0, 2.0  # s that the client library may hang
 _MODE_OF_HEALTH = {
     Health.EMERGENCY_STOP: Mode.EMERGENCY_STOP,
@@ -56,7 +57,8 @@ class RtdeProcess:
         self._reports = Reports(memory, cell.robot.servo_rate)
         self._envelope = Envelope(cell, task.action)
         self._episode_id = ""
-        self._home_pending = self._resume_pending = self._stopping = self._pressed = False
+        self._home_pending = self._stopping = self._pressed = False
+        self._resume_until: float | None = None
         self._parent = os.getppid()
 
     def connect(self) -> None:
@@ -135,7 +137,7 @@ class RtdeProcess:
                 self._take_home(now)
             elif kind is Command.HOLD:
                 self._motion.brake()
-                self._resume_pending = False
+                self._resume_until = None
                 self._held = "held by the operator; resume to continue"
             elif kind is Command.RESUME:
                 self._resume(now)
@@ -185,15 +187,17 @@ class RtdeProcess:
             return
         if self._health.now is Health.PROGRAM_STOPPED and not self._restart_program():
             return
-        self._resume_pending = True
+        self._resume_until = time.monotonic() + _RESUME_WAIT
 
     def _continue_when_still(self, now: float) -> None:
         """Carry out the word to resume from where the arm is, once it rests there and the reading is a new one."""
-        still = self._motion.resting and max(abs(v) for v in self._reading.qd) < _STILL
-        if self._health.now is not Health.GOOD:
-            self._resume_pending = False
-        elif self._resume_pending and still:
-            self._resume_pending = False
+        if self._resume_until is None:
+            return
+        if self._health.now is not Health.GOOD or now > self._resume_until:
+            self._resume_until = None
+            self._reports.log("resume refused: the arm does not rest; give the word again when it does", now)
+        elif self._motion.resting and max(abs(v) for v in self._reading.qd) < _STILL:
+            self._resume_until = None
             self._motion.rest_at(np.array(self._reading.q), now)
             self._held = ""
 

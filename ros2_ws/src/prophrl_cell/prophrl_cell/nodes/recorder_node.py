@@ -19,7 +19,7 @@ from prophrl_core.cell import load_cell
 from prophrl_core.episode import PARTIAL_SUFFIX, EpisodeMeta, StreamSummary
 from prophrl_core.nodes.lifecycle_process import ProcessNode, run
 from prophrl_core.nodes.qos import LATEST
-from prophrl_core.stamps import seconds_of
+from prophrl_core.stamps import is_history, seconds_of
 from prophrl_core.task import load_task
 from prophrl_interfaces.msg import EpisodeEvent, RecorderStatus, StreamHealth
 from rclpy.serialization import deserialize_message
@@ -28,7 +28,6 @@ from prophrl_cell.nodes.polled_group import Polled, subscribe_polled
 from prophrl_cell.nodes.recorded_qos import profile_of
 from prophrl_cell.recorder.calibration import calibration_of
 from prophrl_cell.recorder.episode_recorder import EpisodeRecorder
-from prophrl_cell.recorder.recent_messages import is_history
 from prophrl_cell.recorder.topics import RecordedTopic, topics_for
 
 TAIL_S = 0.3  # the last executed actions arrive after STOPPED
@@ -124,7 +123,7 @@ class RecorderNode(ProcessNode):
 
     def _event_received(self, message: bytes, received_ns: int) -> None:
         event = deserialize_message(message, EpisodeEvent)
-        if is_history(seconds_of(event.header.stamp), received_ns, time.monotonic() - self._begun):
+        if is_history(seconds_of(event.header.stamp), received_ns * 1e-9, time.monotonic() - self._begun):
             return  # history of a session that began before this recorder
         if event.event == EpisodeEvent.STARTED:
             if self._pending_end is not None:

@@ -7,7 +7,8 @@ import pathlib
 import shutil
 
 from prophrl_core.cell import RecorderSpec
-from prophrl_core.episode import PARTIAL_SUFFIX, EpisodeMeta, StreamSummary, sync_folder, write_meta
+from prophrl_core.durability import sync
+from prophrl_core.episode import PARTIAL_SUFFIX, EpisodeMeta, StreamSummary, write_meta
 from prophrl_core.errors import UserError
 
 from prophrl_cell.image_cdr import header_stamp_ns
@@ -19,13 +20,14 @@ from prophrl_cell.recorder.image_packing import pack_image
 from prophrl_cell.recorder.mcap_writer import McapWriter
 from prophrl_cell.recorder.message_definitions import load_definition, starts_with_header
 from prophrl_cell.recorder.stream_statistics import StreamStatistics
-from prophrl_cell.recorder.topics import EXECUTED_ACTION, RecordedTopic
+from prophrl_cell.recorder.topics import EXECUTED_ACTION, IMAGE, RecordedTopic
 
 RESERVE_NAME = ".reserve"
 RESERVE_BYTES = 320 << 10  # kept aside while recording, so that a bag can be completed on a full disk
 LABEL_RESERVE_BYTES = 64 << 10  # and of that until the end, for the label
 FLUSH_PERIOD_NS = 250_000_000  # what a kill can take at most
 HEADER_BYTES = 12  # of a message that begins with a stamp
+EARLY_NS = (1_000_000, 1_000_000_000)  # a picture so much older than its episode shows the scene before it
 
 
 @dataclasses.dataclass
@@ -86,8 +88,8 @@ class EpisodeWriter:
             )
             stamped = starts_with_header(definition.text)
             self._streams[topic.topic] = _Stream(channel, topic, definition.type_hash, qos, stamped)
-        sync_folder(self.folder)
-        sync_folder(self._root)
+        sync(self.folder)
+        sync(self._root)
 
     @property
     def bytes_written(self) -> int:
@@ -106,11 +108,14 @@ class EpisodeWriter:
         )
 
     def write(self, topic: str, received_ns: int, message: bytes) -> None:
-        """Store one serialized message of a recorded topic."""
+        """Store one serialized message of a recorded topic; not a picture that was on its way when the episode began."""
         stream = self._streams[topic]
         # What was latched before the start comes with the start's time: its age is no clock skew.
         stamped = stream.stamped and received_ns > self._start_ns and len(message) >= HEADER_BYTES
-        stream.statistics.saw(received_ns, header_stamp_ns(message) if stamped else 0)
+        stamp_ns = header_stamp_ns(message) if stamped else 0
+        if stream.recorded.type_name == IMAGE and EARLY_NS[0] < self._start_ns - stamp_ns < EARLY_NS[1]:
+            return
+        stream.statistics.saw(received_ns, stamp_ns)
         try:
             if stream.recorded.storage != "raw":
                 message = pack_image(message, stream.recorded.storage, self._quality)
@@ -188,9 +193,9 @@ class EpisodeWriter:
         self._reserve.unlink(missing_ok=True)
         final = self._root / meta.episode_id
         if self.whole and self.folder != final:
-            sync_folder(self.folder)
+            sync(self.folder)
             self.folder = self.folder.rename(final)
-        sync_folder(self._root)
+        sync(self._root)
         self._lock.release()
         return self.folder
 

@@ -3,7 +3,6 @@
 import collections
 
 LATE_BEGIN_NS = 1_000_000_000  # how late a begin may come without losing messages
-HISTORY_AGE_S = 1.0
 
 
 class RecentMessages:
@@ -44,11 +43,3 @@ class RecentMessages:
         topic, received_ns, message = self._recent.popleft()
         self.bytes -= len(message)
         return topic, received_ns, message
-
-
-def is_history(stamp_s: float, received_ns: int, running_s: float) -> bool:
-    """Whether a latched event was made before its receiver began, ``running_s`` ago by a clock that never steps.
-
-    ``stamp_s`` and ``received_ns`` are of the wall clock, which may have been set back or forth since then.
-    """
-    return received_ns * 1e-9 - stamp_s > running_s + HISTORY_AGE_S

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 
 import numpy as np
 from prophrl_core import se3
@@ -12,7 +13,7 @@ from prophrl_core.clock import realtime_to_monotonic
 from prophrl_core.errors import UserError
 from prophrl_core.nodes.lifecycle_process import ProcessNode, run
 from prophrl_core.nodes.qos import EVENTS, LATEST
-from prophrl_core.stamps import nanoseconds_of
+from prophrl_core.stamps import is_history, nanoseconds_of, seconds_of
 from prophrl_core.task import TaskSpec, load_task
 from prophrl_interfaces.msg import ActionChunk, ArmTarget, EpisodeEvent, PolicyStatus
 from prophrl_interfaces.srv import LoadPolicy
@@ -40,7 +41,7 @@ def load_checked(bundle_path: str, backend: str, task: TaskSpec) -> ChunkPolicy:
 
 
 class PolicyNode(ProcessNode):
-    """Parameters: ``task_file``, ``cell_file``, ``bundle`` (folder), ``backend`` (onnx or torch), ``autostart``."""
+    """Parameters: ``task_file``, ``cell_file``, ``bundle`` (folder), ``backend`` (onnx or torch)."""
 
     def __init__(self) -> None:
         super().__init__("policy_node")
@@ -57,7 +58,9 @@ class PolicyNode(ProcessNode):
         action = self._task.action
         schedule = ScheduleConfig(action.step_period, action.chunk_steps, self._task.execute_steps)
         self._runner = ChunkRunner(policy, schedule, self._send)
+        self._begun = time.monotonic()
         self._open_topics(camera.name)
+        self.get_logger().info(f"policy {policy.bundle.version} on {policy.provider}, waiting for an episode")
 
     def end(self) -> None:
         if self._runner is not None:
@@ -99,6 +102,9 @@ class PolicyNode(ProcessNode):
         if message.event == EpisodeEvent.STARTED and message.episode_id != self._current_id():
             if message.task != self._task.name:
                 self.get_logger().error(f"expected task {self._task.name}, the session runs {message.task}; not moving")
+                return
+            if is_history(seconds_of(message.header.stamp), time.time(), time.monotonic() - self._begun):
+                self.get_logger().warning(f"{message.episode_id} began before this node did; waiting for the next")
                 return
             started = _monotonic(message.header.stamp)
             self._runner.begin(Episode(message.episode_id, message.instruction, int(message.seed), started))
