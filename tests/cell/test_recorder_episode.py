@@ -394,10 +394,10 @@ def test_pictures_from_before_the_start_are_left_out_but_not_those_of_a_clock_th
     episode = meta()
     started_ns = int(episode.started * 1e9)
     recorder.begin(episode)
-    for number, taken_s in enumerate((-0.05, -0.02, 0.01, 0.04, -3600.0)):
+    for number, taken_s in enumerate((-0.05, -0.02, 0.01, 0.04, -3600.0)):  # the first also comes before the start
         taken_ns = started_ns + int(taken_s * 1e9)
         picture = image_message(taken_ns, "camera_front", "rgb8", scene(number))
-        recorder.put(COLOUR, started_ns + (number + 1) * 10_000_000, picture)
+        recorder.put(COLOUR, started_ns + (2 * number - 1) * 5_000_000, picture)
     recorder.end(episode.started + 0.1, "success", "", "")
     recorder.close(30)
     read = read_episode(tmp_path / episode.episode_id)

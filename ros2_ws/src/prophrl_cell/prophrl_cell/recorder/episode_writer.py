@@ -110,12 +110,11 @@ class EpisodeWriter:
     def write(self, topic: str, received_ns: int, message: bytes) -> None:
         """Store one serialized message of a recorded topic; not a picture that was on its way when the episode began."""
         stream = self._streams[topic]
-        # What was latched before the start comes with the start's time: its age is no clock skew.
-        stamped = stream.stamped and received_ns > self._start_ns and len(message) >= HEADER_BYTES
-        stamp_ns = header_stamp_ns(message) if stamped else 0
+        stamp_ns = header_stamp_ns(message) if stream.stamped and len(message) >= HEADER_BYTES else 0
         if stream.recorded.type_name == IMAGE and EARLY_NS[0] < self._start_ns - stamp_ns < EARLY_NS[1]:
             return
-        stream.statistics.saw(received_ns, stamp_ns)
+        # What was latched before the start comes with the start's time: its age is no clock skew.
+        stream.statistics.saw(received_ns, stamp_ns if received_ns > self._start_ns else 0)
         try:
             if stream.recorded.storage != "raw":
                 message = pack_image(message, stream.recorded.storage, self._quality)
