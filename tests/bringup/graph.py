@@ -28,7 +28,7 @@ def assert_all_ended(run_dir: Path):
         time.sleep(0.1)
 
 
-def wait_until_all_answer(run_dir: Path, up):
+def wait_until_all_answer(run_dir: Path, up, more: tuple[str, ...] = ()):
     """Every node has answered a heartbeat; the nodes that were asked are those of the cell."""
     import rclpy
     from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -42,11 +42,11 @@ def wait_until_all_answer(run_dir: Path, up):
     )  # fmt: skip
     try:
         deadline = time.monotonic() + START_TIMEOUT_S
-        while not (set(NODES) <= set(states) and all(level == DiagnosticStatus.OK for level in states.values())):
+        while not ({*NODES, *more} <= set(states) and all(level == DiagnosticStatus.OK for level in states.values())):
             assert up.returncode is None, up.output()
             assert time.monotonic() < deadline, f"{states}\n{up.output()}"
             rclpy.spin_once(node, timeout_sec=0.2)
     finally:
         node.destroy_node()
         rclpy.shutdown()
-    assert set(states) == set(NODES)
+    assert set(states) == {*NODES, *more}

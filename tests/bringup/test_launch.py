@@ -33,12 +33,14 @@ def test_three_trials_run_and_the_launch_ends_by_itself(process, ros_domain, loo
     assert_all_ended(tmp_path / "run")
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_ctrl_c_ends_a_running_cell_cleanly(process, ros_domain, loopback_ip, tmp_path, task):
+@pytest.mark.parametrize(("task", "teleop"), [*((task, "false") for task in TASKS), (TASKS[0], "true")])
+def test_ctrl_c_ends_a_running_cell_cleanly(process, ros_domain, loopback_ip, tmp_path, task, teleop):
     run_dir = tmp_path / "run"
-    running = launch(process, task, "cell:=sim", f"robot_ip:={loopback_ip}", "policy:=none", f"run:={run_dir}")
-    wait_until_all_answer(run_dir, running)
-    assert "arm_node" in session_processes_of(run_dir)
+    words = ("teleop:=true", "console:=true", "console_port:=18477", "device:=twist") if teleop == "true" else ()
+    running = launch(process, task, "cell:=sim", f"robot_ip:={loopback_ip}", "policy:=none", f"run:={run_dir}", *words)
+    wait_until_all_answer(run_dir, running, ("teleop_node", "console_node") if teleop == "true" else ())
+    names = session_processes_of(run_dir)
+    assert "arm_node" in names and ("teleop_node" in names) == ("console_node" in names) == (teleop == "true")
     os.killpg(running.pid, signal.SIGINT)  # as a terminal does: every process hears it, then once more from launch
     assert running.wait(20) == 0, running.output()
     assert "process has died" not in running.output() and "Traceback" not in running.output(), running.output()
