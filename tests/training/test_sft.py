@@ -21,6 +21,7 @@ from prophrl_training import sft  # noqa: E402
 from prophrl_training.commands import sft as sft_command  # noqa: E402
 from prophrl_training.dataset import ChunkDataset  # noqa: E402
 from prophrl_training.demonstrations import Demonstrations  # noqa: E402
+from prophrl_training.schedule import cosine_rate  # noqa: E402
 
 CAMERA = CameraSpec("front", "injected", (1.02, 0.0, 0.82, -1.88683, -1.88683, 0.57129))
 NETWORK = SmallPolicyConfig(image_size=32, channels=8, keypoints=8, width=48, blocks=1, flow_steps=4)
@@ -136,8 +137,7 @@ def test_divergence_is_one_line(tmp_path):
 
 
 def test_learning_rate_warms_up_and_decays():
-    config = sft.SftConfig(steps=1000, warmup=100, learning_rate=1.0, final_share=0.1)
-    rates = [sft.learning_rate(config, step) for step in range(1000)]
+    rates = [cosine_rate(step, 1000, peak=1.0, warm_up=100, final_share=0.1) for step in range(1000)]
     assert rates[0] == pytest.approx(0.01) and max(rates) == pytest.approx(1.0)
     assert np.argmax(rates) in (99, 100) and rates[-1] == pytest.approx(0.1, abs=1e-3)
     assert (np.diff(rates[100:]) < 0).all()

@@ -86,7 +86,7 @@ def test_nearer_things_cover_farther_ones_whichever_arm_they_belong_to():
 
 def test_a_folded_frame_keeps_every_pixel_at_its_place_and_time():
     frames = torch.randint(0, 256, (2, 9, 8, 12, 3), dtype=torch.uint8)
-    x = folded(frames)
+    x = folded(frames, 2)
     assert x.shape == (2, 48, 3, 4, 6)
     channels = x.unflatten(1, (3, 4, 2, 2)) * 255
     for frame, row, column in [(1, 0, 0), (4, 3, 5), (5, 7, 11), (8, 6, 1)]:

@@ -92,10 +92,3 @@ def test_what_cannot_go_on_is_one_line(miniature, tmp_path, monkeypatch):
     frugal = dataclasses.replace(SHORT, gradient_checkpointing=True)
     with pytest.raises(UserError, match="use a batch of 1"):
         ProphetTrainer(fresh(config), clips(config), frugal).step()
-
-
-def test_the_learning_rate_rises_and_falls():
-    config = ProphetTraining(steps=100, warm_up=10, learning_rate=1.0)
-    rates = [config.rate(step) for step in range(101)]
-    assert rates[0] == pytest.approx(0.1) and max(rates) == rates[10] == pytest.approx(1.0)
-    assert rates[100] == pytest.approx(0.1) and rates[55] == pytest.approx(0.55)

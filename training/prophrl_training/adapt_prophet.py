@@ -8,7 +8,6 @@ writes them: the running average of the weights, which is what imagines best.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from prophrl_world_model.training_losses import ChunkBatch, FlowLossConfig, flow
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from prophrl_training.prophet_clips import ClipDataset
+from prophrl_training.schedule import cosine_rate
 
 STATE = "training.pt"
 ADAPTED = ["to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2"]
@@ -51,13 +51,6 @@ class ProphetTraining:
             return "gradient checkpointing"
         return f"a batch of {self.batch // 2}" if self.batch > 1 else "lora_rank 16 or a smaller Prophet"
 
-    def rate(self, step: int) -> float:
-        """The learning rate of one step."""
-        if step < self.warm_up:
-            return self.learning_rate * (step + 1) / self.warm_up
-        along = (step - self.warm_up) / max(1, self.steps - self.warm_up)
-        return self.learning_rate * (self.final_share + (1 - self.final_share) * 0.5 * (1 + math.cos(math.pi * along)))
-
 
 def _on(batch: ChunkBatch, device: torch.device) -> ChunkBatch:
     values = {f.name: getattr(batch, f.name) for f in dataclasses.fields(ChunkBatch)}
@@ -82,7 +75,9 @@ class ProphetTrainer:
         """Do the next step and return its loss. UserError when memory runs out, with what would fit."""
         config, device = self.config, self.model.device
         for group in self.optimiser.param_groups:
-            group["lr"] = config.rate(self.done)
+            group["lr"] = cosine_rate(
+                self.done, config.steps, config.learning_rate, config.warm_up, config.final_share
+            )
         batch = _on(self.data.batch(config.seed, self.done, config.batch), device)
         generator = torch.Generator(device).manual_seed(config.seed * 1_000_003 + self.done)
         try:

@@ -18,12 +18,23 @@ import torch
 from prophrl_core.errors import UserError
 from prophrl_world_model.action_streams import scalar_actions
 from prophrl_world_model.autoencoder import VideoAutoencoder
-from prophrl_world_model.config import ProphetConfig
+from prophrl_world_model.config import TEMPORAL_STRIDE, ProphetConfig
 from prophrl_world_model.imagination import View, encoded_action_frames, extended_history
+from prophrl_world_model.state_head import state_targets
 from prophrl_world_model.training_losses import ChunkBatch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class EpisodeLabels:
+    """What is known of an episode besides its pictures; None is unknown."""
+
+    outcome: str = ""
+    success_F: np.ndarray | None = None  # bool, whether the goal had been held by then
+    contact_F2: np.ndarray | None = None  # float32, touching something, stopped by contact
+    objects_FO9: np.ndarray | None = None  # position and two columns of the rotation, base frame
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +48,7 @@ class ProphetEpisode:
     actions_K7: np.ndarray  # K = F - 1, core's action steps
     view: View
     rate_hz: float
+    labels: EpisodeLabels = EpisodeLabels()
 
     def check(self, config: ProphetConfig) -> None:
         """UserError, before anything is computed, when this episode cannot train ``config``."""
@@ -63,6 +75,7 @@ class ClipChain:
     latents_NCThw: Tensor
     actions_NKA: Tensor
     action_latents_NCThw: Tensor | None
+    states_NTS: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.latents_NCThw)
@@ -89,7 +102,23 @@ def encode_chain(
             encoded = encoded_action_frames(config, episode.view, autoencoder, poses[part], openness[part])
             drawn.append(encoded.cpu().half())
     actions = scalar_actions(config, np.stack([episode.actions_K7[s : s + K] for s in starts]))
-    return ClipChain(torch.cat(latents), actions, torch.cat(drawn) if drawn else None)
+    states = states_of(episode, config)
+    if states is not None:
+        states = torch.stack([torch.from_numpy(states[s : s + K + 1 : TEMPORAL_STRIDE]) for s in starts])
+    return ClipChain(torch.cat(latents), actions, torch.cat(drawn) if drawn else None, states)
+
+
+def states_of(episode: ProphetEpisode, config: ProphetConfig) -> np.ndarray | None:
+    """State numbers (F, S) of the frames, NaN where unknown; None when the model reads none."""
+    if not config.state_objects:
+        return None
+    labels, F = episode.labels, len(episode.openness_F)
+    unknown = np.full((F, 1), np.nan)
+    contact = np.tile(unknown, 2) if labels.contact_F2 is None else labels.contact_F2
+    success = unknown if labels.success_F is None else labels.success_F[:, None]
+    objects = np.zeros((F, 0, 9)) if labels.objects_FO9 is None else labels.objects_FO9
+    events = np.concatenate([contact, success], axis=1)
+    return state_targets(objects, events, episode.T_base_tcp_F44, episode.view.T_base_camera, config.state_objects)
 
 
 class ClipDataset:
@@ -123,12 +152,14 @@ class ClipDataset:
         able = [(c, n) for c, n in self._clips if n >= clips_before]
         chosen = [able[i] for i in rng.integers(len(able), size=size)]
         drawn = [self.chains[c].action_latents_NCThw for c, _ in chosen]
+        states = [self.chains[c].states_NTS for c, _ in chosen]
         past = [self.history(c, n, clips_before) for c, n in chosen]
         return ChunkBatch(
             torch.stack([self.chains[c].latents_NCThw[n] for c, n in chosen]).float(),
             torch.stack([self.chains[c].actions_NKA[n] for c, n in chosen]).float(),
             None if drawn[0] is None else torch.stack([d[n] for d, (_, n) in zip(drawn, chosen, strict=True)]).float(),
             torch.cat(past).float() if clips_before else None,
+            None if states[0] is None else torch.stack([s[n] for s, (_, n) in zip(states, chosen, strict=True)]),
         )
 
 
@@ -136,7 +167,7 @@ def encoding_id(config: ProphetConfig, autoencoder_sha256: str) -> str:
     """Sixteen hex digits that change with whatever decides what a cached chain holds."""
     fields = (
         "height", "width", "chunk_steps", "rate_hz", "arms", "action_scale", "rotation", "frame_stream",
-        "frame_encoding",
+        "frame_encoding", "frame_fold", "state_objects",
     )  # fmt: skip
     facts = {name: getattr(config, name) for name in fields} | {"autoencoder": autoencoder_sha256}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
@@ -147,6 +178,8 @@ def store_chain(path: Path, chain: ClipChain, encoding: str) -> None:
     tensors = {"latents": chain.latents_NCThw, "actions": chain.actions_NKA}
     if chain.action_latents_NCThw is not None:
         tensors["action_latents"] = chain.action_latents_NCThw
+    if chain.states_NTS is not None:
+        tensors["states"] = chain.states_NTS
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     save_file(tensors, partial, metadata={"encoding": encoding})
@@ -160,7 +193,9 @@ def load_chain(path: Path, encoding: str) -> ClipChain:
             found = (file.metadata() or {}).get("encoding")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
         if found == encoding:
-            return ClipChain(tensors["latents"], tensors["actions"], tensors.get("action_latents"))
+            return ClipChain(
+                tensors["latents"], tensors["actions"], tensors.get("action_latents"), tensors.get("states")
+            )
     except (OSError, KeyError, SafetensorError) as error:
         raise UserError(f"{path}: expected cached clips ({error}); delete the cache") from None
     raise UserError(f"{path}: expected clips encoded as {encoding}, got {found}; delete the cache")

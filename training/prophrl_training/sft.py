@@ -22,6 +22,7 @@ from prophrl_policy.small_policy import SmallPolicy, place_loss
 from torch import Tensor
 
 from prophrl_training.dataset import AugmentationConfig, Batch, ChunkDataset
+from prophrl_training.schedule import cosine_rate
 
 CHECKPOINT_NAME = "checkpoint.pt"
 CURVE_NAME = "curve.csv"
@@ -72,7 +73,7 @@ class Trainer:
         total, total_place, since = 0.0, 0.0, 0
         while self.step < config.steps:
             batch = training.batch(config.batch, config.seed, self.step, config.augmentation)
-            rate = learning_rate(config, self.step)
+            rate = cosine_rate(self.step, config.steps, config.learning_rate, config.warmup, config.final_share)
             for group in self._optimiser.param_groups:
                 group["lr"] = rate
             loss, place = losses(self.network, batch, config.draws, _generator(config.seed, self.step))
@@ -165,15 +166,6 @@ def losses(network: SmallPolicy, batch: Batch, draws: int, generator: torch.Gene
     velocity_RTD = network.velocity(condition.repeat_interleave(draws, 0), x_RTD, t_R)
     flow = flow_matching_loss(velocity_RTD, goal_RTD, noise_RTD, t_R).mean()
     return flow, place_loss(log_probability_BEN, gripper_BE2)
-
-
-def learning_rate(config: SftConfig, step: int) -> float:
-    """Linear warm-up, then a cosine down to ``final_share`` of the peak."""
-    if step < config.warmup:
-        return config.learning_rate * (step + 1) / config.warmup
-    progress = (step - config.warmup) / max(1, config.steps - config.warmup)
-    share = config.final_share + (1 - config.final_share) * 0.5 * (1 + math.cos(math.pi * progress))
-    return config.learning_rate * share
 
 
 def _generator(seed: int, step: int) -> torch.Generator:

@@ -70,13 +70,17 @@ def world_surroundings() -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Looks:
-    """How far a reset may change the looks; zero (and False) leaves them nominal."""
+    """How far a reset may change the looks; zero (and False) leaves them nominal.
+
+    ``repaint`` is the seed of another nominal look: one table top, lights and object colours of its own.
+    """
 
     table_top: bool = True  # one of several table tops
     light: float = 1.0  # share of the full range of light direction and strength
     colour: float = 1.0  # share of the full range of object colours
     camera_position: float = 0.004  # m, each axis
     camera_angle: float = 0.006  # rad, each axis
+    repaint: int | None = None
 
 
 class Appearance:
@@ -90,6 +94,18 @@ class Appearance:
         self.table_geom = model.geom("table").id
         self.tops = [model.material(f"table_{i}").id for i in range(len(_TABLE_TOPS))]
         self.object_materials = [model.material(f"object_{n}").id for n in ("main", "second", "third")]
+        if looks.repaint is not None:
+            self._repaint(np.random.default_rng([looks.repaint, 11]))
+
+    def _repaint(self, rng: np.random.Generator) -> None:
+        """Draw the nominal look anew: hues at random, the table tinted, brighter or darker lights."""
+        self.tops = [self.tops[rng.integers(len(self.tops))]]
+        self.nominal_mat_rgba[self.tops[0], :3] *= rng.uniform(0.65, 1.1, 3)
+        for material in self.object_materials:
+            hue, saturation, value = rng.uniform((0, 0.1, 0.25), (1, 0.95, 0.95))
+            self.nominal_mat_rgba[material, :3] = colorsys.hsv_to_rgb(hue, saturation, value)
+        self.nominal_light_dir += rng.uniform(-0.6, 0.6, self.nominal_light_dir.shape)
+        self.nominal_light_diffuse *= rng.uniform(0.75, 1.3)
 
     def draw(self, rng: np.random.Generator) -> None:
         """Change the looks for a new trial; the same generator state gives the same looks."""

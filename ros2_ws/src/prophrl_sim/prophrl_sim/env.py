@@ -70,11 +70,14 @@ class CellEnv(gymnasium.Env):
         success, stopped = self.success, self.motion.contact_stop
         return self.observe(), float(success), success or stopped, self.over and not (success or stopped), self._info()
 
-    def advance(self, chunk_TD: np.ndarray, steps: int, latency: float = 0.0) -> dict:
+    def advance(
+        self, chunk_TD: np.ndarray, steps: int, latency: float = 0.0, watch: Callable[[], None] = lambda: None
+    ) -> dict:
         """Run ``steps`` step periods with a chunk (T, 7) planned from the present observation; returns the info.
 
         It takes effect ``latency`` s from now; until then what was in force goes on, and the chunk's
-        actions of that time are dropped. Stops early, at a step's end, when the trial is over. Draws nothing.
+        actions of that time are dropped. Stops early, at a step's end, when the trial is over. Draws nothing;
+        ``watch()`` is called after each step.
         """
         chunk_TD = self._checked(np.asarray(chunk_TD, dtype=float))
         observed = self.motion.time
@@ -83,9 +86,10 @@ class CellEnv(gymnasium.Env):
         for i in range(steps):
             self.motion.run_until(observed + (i + 1) * self._step_period)
             self.steps += 1
+            self._waypoint, self._openness = self.motion.commanded()
+            watch()
             if self.over:
                 break
-        self._waypoint, self._openness = self.motion.commanded()
         return self._info()
 
     @property

@@ -171,6 +171,12 @@ class Plant:
         fx, fy, fz = force.tolist()
         return np.concatenate([force, torque + (ay * fz - az * fy, az * fx - ax * fz, ax * fy - ay * fx)])
 
+    def touching(self) -> bool:
+        """Whether the gripper touches anything but itself."""
+        bodies = self.model.geom_bodyid[self.data.contact.geom]
+        inside = np.isin(bodies, self.scene.gripper_bodies)
+        return bool((inside.sum(axis=1) == 1).any())
+
     def push(self, wrench: np.ndarray | None) -> None:
         """Apply an outside wrench (6,) N, Nm in base axes to the gripper until changed; None stops."""
         self.data.xfrc_applied[self._tool_body] = 0.0 if wrench is None else wrench

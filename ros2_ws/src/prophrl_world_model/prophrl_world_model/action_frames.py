@@ -17,19 +17,19 @@ from prophrl_core import se3
 from prophrl_core.camera import CameraModel
 from torch import Tensor
 
-from prophrl_world_model.config import FOLD, TEMPORAL_STRIDE
+from prophrl_world_model.config import TEMPORAL_STRIDE
 
 FRAMES_AT_ONCE = 64
 
 
-def folded(frames_BFHW3: Tensor) -> Tensor:
-    """Action frames (B, 1 + 4 n, 2 h, 2 w, 3) uint8, drawn small, as channels (B, 48, 1 + n, h, w) in [0, 1].
+def folded(frames_BFHW3: Tensor, fold: int) -> Tensor:
+    """Action frames (B, 1 + 4 n, fold h, fold w, 3) uint8, drawn small, as channels (B, 12 fold^2, 1 + n, h, w).
 
     Each latent's place and time holds its own pixels; the first frame, alone in its latent, is repeated.
     """
     first = frames_BFHW3[:, :1].expand(-1, TEMPORAL_STRIDE - 1, -1, -1, -1)
     x = torch.cat([first, frames_BFHW3], dim=1).float() / 255
-    x = x.unflatten(1, (-1, TEMPORAL_STRIDE)).unflatten(3, (-1, FOLD)).unflatten(5, (-1, FOLD))
+    x = x.unflatten(1, (-1, TEMPORAL_STRIDE)).unflatten(3, (-1, fold)).unflatten(5, (-1, fold))
     return x.permute(0, 7, 2, 4, 6, 1, 3, 5).flatten(1, 4)  # B T s h a w b 3 -> B (3 s a b) T h w
 
 

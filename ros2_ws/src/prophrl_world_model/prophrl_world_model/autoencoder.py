@@ -36,6 +36,9 @@ class VideoAutoencoder(nn.Module):
             in_channels=3 * config.pixel_patch**2, out_channels=3 * config.pixel_patch**2,
             patch_size=config.pixel_patch if config.pixel_patch > 1 else None,
         )  # fmt: skip
+        for module in self.wan.modules():
+            if isinstance(module, nn.Conv3d):  # up to twice as fast on a CPU
+                module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last_3d)
         shape = (1, config.channels, 1, 1, 1)
         self.register_buffer("mean", torch.tensor(config.mean).view(shape), persistent=False)
         self.register_buffer("std", torch.tensor(config.std).view(shape), persistent=False)

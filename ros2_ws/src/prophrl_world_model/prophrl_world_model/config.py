@@ -5,8 +5,8 @@ import dataclasses
 from prophrl_core.errors import UserError
 
 ACTION_DIMS = 7  # per arm: translation, rotation, openness
-TEMPORAL_STRIDE, SPATIAL_STRIDE = 4, 8  # of the video autoencoder: a first frame alone, then four by four
-FOLD = 2  # pixels of a folded action frame along one side of a latent
+TEMPORAL_STRIDE = 4  # of the video autoencoder: a first frame alone, then four by four
+SPATIAL_STRIDES = (8, 16)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,7 +14,7 @@ class AutoencoderConfig:
     """diffusers' ``AutoencoderKLWan``, by default Wan 2.1; ``mean`` and ``std``, per channel, make latents unit.
 
     ``pixel_patch`` folds pixels into channels first, as Wan 2.2 does; ``dim_mult`` then has one entry fewer for each
-    halving, and the whole costs a fraction. Space shrinks by 8 and time by 4 in any case.
+    halving, and the whole costs a fraction. Space shrinks by 8 or 16, time by 4.
     """
 
     pixel_patch: int = 1
@@ -32,11 +32,16 @@ class AutoencoderConfig:
     )  # fmt: skip
 
     def __post_init__(self):
-        if self.pixel_patch * 2 ** (len(self.dim_mult) - 1) != SPATIAL_STRIDE or len(self.dim_mult) < 3:
+        if self.stride not in SPATIAL_STRIDES or len(self.dim_mult) < 3:
             raise UserError(
-                f"autoencoder: expected pixel_patch and the halvings of dim_mult to shrink by {SPATIAL_STRIDE}, got "
+                f"autoencoder: expected pixel_patch and the halvings of dim_mult to shrink by 8 or 16, got "
                 f"{self.pixel_patch} and {len(self.dim_mult) - 1} halvings; correct the config"
             )
+
+    @property
+    def stride(self) -> int:
+        """Pixels along one side of a latent."""
+        return self.pixel_patch * 2 ** (len(self.dim_mult) - 1)
 
     @property
     def halves_time(self) -> tuple[bool, ...]:
@@ -54,7 +59,9 @@ class ProphetConfig:
     place. ``frame_encoding`` "autoencoder" is the paper's; "folded" draws them at a quarter of the size and stacks
     pixels and time into channels, exact and nearly free. ``history_order`` is the order in which the memory was
     trained: "newest_first", or "chronological" as the released weights. ``action_scale`` multiplies the seven action
-    dimensions and ``rotation`` says how a rotation is written, both on the way into the scalar stream.
+    dimensions and ``rotation`` says how a rotation is written, both on the way into the scalar stream. ``frame_fold``
+    is how many pixels of a folded action frame lie along one side of a latent. With ``state_objects`` above 0 a head
+    reads so many objects, contact and success out of the tokens; it shapes the trunk, and is not part of the base.
     """
 
     name: str
@@ -68,6 +75,8 @@ class ProphetConfig:
     scalar_stream: bool = True
     frame_stream: str = "pooled"  # or tokens, none
     frame_encoding: str = "autoencoder"  # or folded
+    frame_fold: int = 2
+    state_objects: int = 0
     history_order: str = "newest_first"  # or chronological, none
     history_frames: int = 18  # latent frames kept, three chunks
     memory_pools: tuple[int, ...] = (2, 4, 8)
@@ -86,8 +95,9 @@ class ProphetConfig:
     autoencoder: AutoencoderConfig = AutoencoderConfig()
 
     def __post_init__(self):
-        unit = SPATIAL_STRIDE * self.patch
-        pools = max(self.memory_pools) * SPATIAL_STRIDE
+        stride = self.autoencoder.stride
+        unit = stride * self.patch
+        pools = max(self.memory_pools) * stride
         checks = [
             ("height and width", f"multiples of {unit}", (self.height, self.width),
              self.height % unit == 0 and self.width % unit == 0),
@@ -101,7 +111,7 @@ class ProphetConfig:
             ("history_order", "newest_first, chronological or none", self.history_order,
              self.history_order in ("newest_first", "chronological", "none")),
             ("action_scale", f"{ACTION_DIMS} numbers", self.action_scale, len(self.action_scale) == ACTION_DIMS),
-            ("memory_pools", f"at most the latent size ({min(self.height, self.width) // SPATIAL_STRIDE})",
+            ("memory_pools", f"at most the latent size ({min(self.height, self.width) // stride})",
              self.memory_pools, self.history_order == "none" or pools <= min(self.height, self.width)),
         ]  # fmt: skip
         for field, expected, got, good in checks:
@@ -118,7 +128,7 @@ class ProphetConfig:
     @property
     def action_frame_channels(self) -> int:
         """Channels of encoded action frames."""
-        return self.autoencoder.channels if self.frame_encoding == "autoencoder" else 3 * TEMPORAL_STRIDE * FOLD**2
+        return self.autoencoder.channels if self.frame_encoding == "autoencoder" else 3 * TEMPORAL_STRIDE * self.frame_fold**2
 
     @property
     def latent_frames(self) -> int:
@@ -130,7 +140,7 @@ class ProphetConfig:
         """(channels, frames, height, width) of one clip's latents."""
         return (
             self.autoencoder.channels, self.latent_frames,
-            self.height // SPATIAL_STRIDE, self.width // SPATIAL_STRIDE,
+            self.height // self.autoencoder.stride, self.width // self.autoencoder.stride,
         )  # fmt: skip
 
     @classmethod
@@ -167,13 +177,14 @@ CONFIGS = {
             padding_channel=False, frame_stream="tokens", frame_encoding="folded", action_scale=OUR_ACTIONS,
             time_scale=1000.0,
         ),
-        # Two CPU cores: 6.6 M parameters, an autoencoder of 1.9 M.
+        # Two CPU cores. A chunk is what a policy carries out before it looks again; 64 tokens a frame.
         ProphetConfig(
-            "prophet-tiny", 96, 96, heads=4, head_dim=64, layers=6, mlp_ratio=3.0, adaln_dim=64, text_dim=None,
-            padding_channel=False, frame_stream="tokens", frame_encoding="folded", action_scale=OUR_ACTIONS, arms=1,
-            time_scale=1000.0,
+            "prophet-tiny", 128, 128, chunk_steps=8, heads=4, head_dim=64, layers=6, mlp_ratio=3.0, adaln_dim=64,
+            text_dim=None, padding_channel=False, frame_stream="tokens", frame_encoding="folded", frame_fold=4,
+            action_scale=OUR_ACTIONS, arms=1, time_scale=1000.0, patch=1, state_objects=2, history_frames=9,
             autoencoder=AutoencoderConfig(
-                pixel_patch=2, base_dim=16, dim_mult=(1, 2, 4), residual_blocks=1, mean=(0.0,) * 16, std=(1.0,) * 16
+                pixel_patch=4, base_dim=24, dim_mult=(1, 2, 4), residual_blocks=1, channels=32, mean=(0.0,) * 32,
+                std=(1.0,) * 32,
             ),
         ),
     )

@@ -19,9 +19,10 @@ from torch import Tensor
 from prophrl_world_model.action_frames import ActionFrameStyle, folded, render
 from prophrl_world_model.action_streams import scalar_actions
 from prophrl_world_model.autoencoder import VideoAutoencoder
-from prophrl_world_model.config import FOLD, ProphetConfig
+from prophrl_world_model.config import ProphetConfig
 from prophrl_world_model.prophet import Prophet
 from prophrl_world_model.sampler import FULL, SamplerConfig, sample
+from prophrl_world_model.state_head import success_probability
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Imagined(NamedTuple):
     frames_NKHW3: np.ndarray  # uint8
     proprio_NK10: np.ndarray  # float32, core's proprioception
     T_base_tcp_NK44: np.ndarray
+    success_NT: np.ndarray | None  # probability that the goal has been held by the end of each latent frame
 
 
 def encoded_action_frames(
@@ -62,8 +64,8 @@ def encoded_action_frames(
     if config.frame_encoding == "autoencoder":
         return autoencoder.encode(view.action_frames(T_base_tcp_NF44, openness_NF, device))
     _, _, height, width = config.latent_shape
-    small = dataclasses.replace(view, camera=view.camera.scaled(FOLD * width, FOLD * height))
-    return folded(small.action_frames(T_base_tcp_NF44, openness_NF, device))
+    small = dataclasses.replace(view, camera=view.camera.scaled(config.frame_fold * width, config.frame_fold * height))
+    return folded(small.action_frames(T_base_tcp_NF44, openness_NF, device), config.frame_fold)
 
 
 def extended_history(history_NCThw: Tensor | None, clip_NCThw: Tensor, limit: int) -> Tensor:
@@ -75,12 +77,18 @@ def extended_history(history_NCThw: Tensor | None, clip_NCThw: Tensor, limit: in
 class ImaginationEnv:
     """``reset`` with real frames and poses, then ``step`` with chunks, as long as asked; memory stays bounded.
 
-    ``batch`` rollouts go through the networks at once. Each rollout has a seed of its own: the same start,
+    ``batch`` rollouts go through the networks at once, with matrix products in ``bfloat16`` when asked. Each rollout has a seed of its own: the same start,
     seed and chunks give the same frames, whatever runs beside it.
     """
 
     def __init__(
-        self, model: Prophet, autoencoder: VideoAutoencoder, view: View, sampler: SamplerConfig = FULL, batch: int = 16
+        self,
+        model: Prophet,
+        autoencoder: VideoAutoencoder,
+        view: View,
+        sampler: SamplerConfig = FULL,
+        batch: int = 16,
+        bfloat16: bool = False,
     ):
         config = model.prophet
         if (view.camera.height, view.camera.width) != (config.height, config.width):
@@ -89,6 +97,7 @@ class ImaginationEnv:
                 f"{view.camera.width}x{view.camera.height}; scale the camera model"
             )
         self.model, self.autoencoder, self.view, self.sampler, self.batch = model, autoencoder, view, sampler, batch
+        self.bfloat16 = bfloat16
 
     @property
     def chunk_steps(self) -> int:
@@ -120,22 +129,31 @@ class ImaginationEnv:
             for part in zip(*[action.integrate(p, c) for p, c in zip(self._poses, chunk_NK7, strict=True)], strict=True)
         )
         noise = torch.stack([torch.randn(config.latent_shape, generator=g) for g in self._generators])
-        clips, frames = [], []
+        clips, frames, success = [], [], []
         for first in range(0, len(actions), self.batch):
             part = slice(first, first + self.batch)
-            clip = self._imagine(actions[part].to(device), noise[part].to(device), part, poses[part], openness[part])
-            frames.append(self.autoencoder.decode(clip)[:, 1:].cpu())
+            with torch.autocast(device.type, torch.bfloat16, enabled=self.bfloat16):
+                clip, held = self._imagine(
+                    actions[part].to(device), noise[part].to(device), part, poses[part], openness[part]
+                )
+                frames.append(self.autoencoder.decode(clip)[:, 1:].cpu())
             clips.append(clip)
+            success += [held.cpu()] if held is not None else []
         frames = torch.cat(frames)
         if config.history_order != "none":
             self._history = extended_history(self._history, torch.cat(clips), config.history_frames)
         self._frames, self._poses, self._openness = frames[:, -1], poses[:, -1], openness[:, -1]
         proprio = action.proprioception(poses, openness).astype(np.float32)
-        return Imagined(frames.numpy(), proprio, poses)
+        return Imagined(frames.numpy(), proprio, poses, torch.cat(success).numpy() if success else None)
 
     @torch.no_grad()
-    def _imagine(self, actions_BKA: Tensor, noise_BCThw: Tensor, part: slice, poses, openness) -> Tensor:
-        """Latents (B, C, T, h, w) of one batch's clips."""
+    def _imagine(
+        self, actions_BKA: Tensor, noise_BCThw: Tensor, part: slice, poses, openness
+    ) -> tuple[Tensor, Tensor | None]:
+        """Latents (B, C, T, h, w) of one batch's clips, and the probabilities (B, T - 1) of success.
+
+        The state head is read at every sampling step; its mean is what counts.
+        """
         config = self.model.prophet
         start_BC1hw = self.autoencoder.encode(self._frames[part, None].to(noise_BCThw.device))
         known = noise_BCThw.new_zeros(noise_BCThw.shape[0], config.latent_frames)
@@ -147,5 +165,14 @@ class ImaginationEnv:
             drawn = encoded_action_frames(config, self.view, self.autoencoder, poses, openness)
         history = None if self._history is None else self._history[part]
         condition = self.model.condition(known, actions_BKA if config.scalar_stream else None, drawn, history)
-        given = start_BC1hw.expand_as(noise_BCThw)
-        return sample(lambda x, t: self.model(x, t, condition), noise_BCThw, given, known, self.sampler)
+        given, read = start_BC1hw.expand_as(noise_BCThw), []
+
+        def velocity(x: Tensor, t: Tensor) -> Tensor:
+            v, states = self.model.with_states(x, t, condition)
+            read.append(states)
+            return v
+
+        clip = sample(velocity, noise_BCThw, given, known, self.sampler)
+        if read[0] is None:
+            return clip, None
+        return clip, success_probability(torch.stack(read)).mean(0)[:, 1:]

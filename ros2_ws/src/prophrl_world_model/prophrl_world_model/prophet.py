@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from prophrl_world_model.action_streams import HistoryMemory, PooledFrameStream, ScalarStream, TokenFrameStream
 from prophrl_world_model.config import ProphetConfig
+from prophrl_world_model.state_head import StateHead
 
 KeyValue = tuple[Tensor, Tensor]  # (B, heads, L, head_dim) each
 
@@ -114,6 +115,7 @@ class Prophet(CosmosTransformer3DModel):
         self.scalar_stream = ScalarStream(config) if config.scalar_stream else None
         self.frame_stream = streams[config.frame_stream](config) if config.frame_stream != "none" else None
         self.memory = HistoryMemory(config) if config.history_order != "none" else None
+        self.state_head = StateHead(config.hidden, config.state_objects) if config.state_objects else None
 
     def condition(
         self,
@@ -155,6 +157,10 @@ class Prophet(CosmosTransformer3DModel):
 
     def forward(self, x_BCTHW: Tensor, t_BT: Tensor, condition: ChunkCondition) -> Tensor:
         """Velocity (B, C, T, H, W) at times (B, T) in [0, 1]; known frames hold their latents and a time near 0."""
+        return self.with_states(x_BCTHW, t_BT, condition)[0]
+
+    def with_states(self, x_BCTHW: Tensor, t_BT: Tensor, condition: ChunkCondition) -> tuple[Tensor, Tensor | None]:
+        """The velocity as ``forward``, and the state numbers (B, T, S) of ``state_head``, None without that head."""
         dtype = self.proj_out.weight.dtype
         B, _, T, H, W = x_BCTHW.shape
         channels = [x_BCTHW.to(dtype), condition.known_BT.to(dtype)[:, None, :, None, None].expand(B, 1, T, H, W)]
@@ -175,7 +181,8 @@ class Prophet(CosmosTransformer3DModel):
                 x = self._gradient_checkpointing_func(block, *arguments)
             else:
                 x = block(*arguments)
+        states = self.state_head(x) if self.state_head is not None else None
         x = self.proj_out(self.norm_out(x, embedding, modulation))
         p = self.prophet.patch
         x = x.unflatten(3, (p, p, -1)).unflatten(2, (rows, columns))  # B T rows columns p p C
-        return x.permute(0, 6, 1, 2, 4, 3, 5).flatten(5, 6).flatten(3, 4)
+        return x.permute(0, 6, 1, 2, 4, 3, 5).flatten(5, 6).flatten(3, 4), states

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from prophrl_world_model.autoencoder import VideoAutoencoder, to_unit
 from prophrl_world_model.prophet import Prophet
+from prophrl_world_model.state_head import state_loss
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +26,8 @@ class FlowLossConfig:
     motion_weight: float = 0.0
     history_noise: float = 0.1
     known_time: float = 1e-4
+    given_noise: float = 0.0  # largest standard deviation added to the given frame, against drift as well
+    state_weight: float = 0.0  # of the state head's loss
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +38,15 @@ class ChunkBatch:
     actions_BKA: Tensor
     action_latents_BCThw: Tensor | None = None
     history_BCThw: Tensor | None = None
+    states_BTS: Tensor | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class ReconstructionLossConfig:
+    """``motion_weight`` is how much more a pixel counts that leaves its mean over the clip by a tenth or more."""
+
+    kl_weight: float = 1e-5
+    motion_weight: float = 0.0
 
 
 def motion_weights(latents_BCThw: Tensor, weight: float) -> Tensor:
@@ -47,7 +59,7 @@ def motion_weights(latents_BCThw: Tensor, weight: float) -> Tensor:
 def flow_matching_loss(
     model: Prophet, batch: ChunkBatch, config: FlowLossConfig, generator: torch.Generator | None = None
 ) -> Tensor:
-    """Mean squared error of the velocity over the frames to be imagined; frame 0 is given."""
+    """Mean squared error of the velocity over the frames to be imagined; frame 0 is given. Plus the state loss."""
     x0 = batch.latents_BCThw
     B, _, T, _, _ = x0.shape
 
@@ -60,31 +72,43 @@ def flow_matching_loss(
     known[:, 0] = 1
     t_B1 = t_B[:, None]
     noised = torch.lerp(x0, noise, t_B1[..., None, None, None])
-    x = torch.where(known.bool()[:, None, :, None, None], x0, noised)
+    given = x0
+    if config.given_noise > 0:
+        level = config.given_noise * torch.rand((B, 1, 1, 1, 1), generator=generator, device=x0.device)
+        given = x0 + level * gaussian(*x0.shape)
+    x = torch.where(known.bool()[:, None, :, None, None], given, noised)
     history = batch.history_BCThw
     if history is not None and config.history_noise > 0:
         level = config.history_noise * torch.rand((B, 1, 1, 1, 1), generator=generator, device=x0.device)
         history = history + level * gaussian(*history.shape)
     actions = batch.actions_BKA if model.prophet.scalar_stream else None
     condition = model.condition(known, actions, batch.action_latents_BCThw, history)
-    velocity = model(x, torch.where(known.bool(), config.known_time, t_B1), condition).float()
-    error = (velocity - (noise - x0)).square()
+    velocity, states = model.with_states(x, torch.where(known.bool(), config.known_time, t_B1), condition)
+    error = (velocity.float() - (noise - x0)).square()
     if config.motion_weight > 0:
         error = error * motion_weights(x0, config.motion_weight)
-    return error[:, :, 1:].mean()
+    loss = error[:, :, 1:].mean()
+    if config.state_weight > 0 and states is not None and batch.states_BTS is not None:
+        loss = loss + config.state_weight * state_loss(states[:, 1:], batch.states_BTS[:, 1:])
+    return loss
 
 
 def reconstruction_loss(
     autoencoder: VideoAutoencoder,
     frames_BFHWC: Tensor,
-    kl_weight: float = 1e-5,
+    config: ReconstructionLossConfig = ReconstructionLossConfig(),
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Absolute error of the reconstruction in [-1, 1] plus the weighted KL divergence of the latents per element."""
+    """Weighted absolute error of the reconstruction in [-1, 1] plus the KL divergence of the latents per element."""
     video = to_unit(frames_BFHWC)
     posterior = autoencoder.wan.encode(video).latent_dist
     restored = autoencoder.wan.decode(posterior.sample(generator)).sample
-    return F.l1_loss(restored, video) + kl_weight * posterior.kl().mean()
+    error = (restored - video).abs()
+    if config.motion_weight > 0:
+        change = (video - video.mean(dim=2, keepdim=True)).abs().mean(dim=1, keepdim=True)
+        weight = 1 + config.motion_weight * (change / 0.1).clamp(max=1)
+        error = error * weight / weight.mean()
+    return error.mean() + config.kl_weight * posterior.kl().mean()
 
 
 def training_step(

@@ -1,0 +1,91 @@
+"""``prophrl train prophet``: pre-train Prophet, or adapt it to a cell from about a hundred episodes."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+HELP = "train or adapt Prophet, the action-conditioned video world model, on datasets of episodes"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dataset", type=Path, action="append", required=True, help="LeRobot dataset; may be repeated")
+    parser.add_argument("--task", default="grasp_bottle", help="task name or YAML (default: %(default)s)")
+    parser.add_argument("--cell", help="cell YAML whose camera took the pictures, for episodes that do not say it")
+    parser.add_argument("--weights", type=Path, required=True, help="folder to start from: an autoencoder's or Prophet's")
+    parser.add_argument("--out", type=Path, required=True, help="folder for progress and weights")
+    parser.add_argument("--episodes", type=int, help="so many episodes of each dataset, drawn by --seed (default: all)")
+    parser.add_argument("--steps", type=int, default=1000, help="optimiser steps (default: %(default)s)")
+    parser.add_argument("--batch", type=int, default=16, help="clips a step (default: %(default)s)")
+    parser.add_argument("--learning-rate", type=float, default=3e-4, help="peak (default: %(default)s)")
+    parser.add_argument("--lora", type=int, help="rank of adapters instead of training all weights")
+    parser.add_argument("--phases", type=int, default=1, help="starts of chains within a chunk (default: %(default)s)")
+    parser.add_argument("--motion-weight", type=float, default=2.0, help="how much more changing latents count")
+    parser.add_argument("--state-weight", type=float, default=0.5, help="of the loss on objects, contact, success")
+    parser.add_argument("--given-noise", type=float, default=0.1, help="noise on the given frame, against drift")
+    parser.add_argument("--from-scratch", action="store_true", help="keep the autoencoder of --weights only")
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="bfloat16", help="of products")
+    parser.add_argument("--checkpointing", action="store_true", help="less memory for more time")
+    parser.add_argument("--cache", type=Path, help="folder of encoded clips (default: <out>/clips)")
+    parser.add_argument("--seed", type=int, default=0, help="of episodes, weights and batches (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=1, help="that train (default: %(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    import torch
+    from prophrl_core.cell import load_cell
+    from prophrl_core.task import load_task
+    from prophrl_world_model import checkpoints
+    from prophrl_world_model.prophet import Prophet
+    from prophrl_world_model.training_losses import FlowLossConfig
+
+    from prophrl_training.adapt_prophet import ProphetTraining, train
+    from prophrl_training.clip_cache import cached_chains
+    from prophrl_training.datasets.reader import open_dataset
+    from prophrl_training.progress import Progress
+    from prophrl_training.prophet_clips import ClipDataset
+    from prophrl_training.prophet_episodes import chosen_positions
+
+    torch.set_num_threads(args.threads)
+    task, cell = load_task(args.task), load_cell(args.cell) if args.cell else None
+    model, autoencoder = checkpoints.load(args.weights, torch.float32)
+    if args.from_scratch:
+        torch.manual_seed(args.seed)
+        model = Prophet(model.prophet)
+    digest = checkpoints.sha256(args.weights / checkpoints.AUTOENCODER)
+    chains, used, started = [], 0, time.monotonic()
+    for folder in args.dataset:
+        dataset = open_dataset(folder)
+        positions = chosen_positions(dataset, args.episodes, args.seed)
+        used += len(positions)
+        chains += cached_chains(
+            dataset, positions, task, cell, model.prophet, autoencoder, digest, args.phases,
+            (args.cache or args.out / "clips") / folder.name, lambda done, total: _encoded(done, total),
+        )  # fmt: skip
+    clips = ClipDataset(chains, model.prophet)
+    print(f"{used} episodes, {len(clips)} clips, {time.monotonic() - started:.0f} s; {_size(model)}", flush=True)
+    config = ProphetTraining(
+        steps=args.steps, batch=args.batch, seed=args.seed, learning_rate=args.learning_rate, lora_rank=args.lora,
+        precision=args.precision, gradient_checkpointing=args.checkpointing,
+        loss=FlowLossConfig(
+            motion_weight=args.motion_weight, given_noise=args.given_noise, state_weight=args.state_weight
+        ),
+    )  # fmt: skip
+    origin = {
+        "datasets": " ".join(folder.name for folder in args.dataset), "episodes": str(used), "seed": str(args.seed),
+        "steps": str(args.steps), "from": "scratch" if args.from_scratch else args.weights.name,
+    }  # fmt: skip
+    model.requires_grad_(True)
+    train(model, autoencoder, clips, config, args.out, origin, Progress(args.steps, log=args.out / "loss.csv"))
+    print(f"{args.out}: {time.monotonic() - started:.0f} s in all")
+    return 0
+
+
+def _encoded(done: int, total: int) -> None:
+    if done % 25 == 0 or done == total:
+        print(f"encoded {done}/{total} episodes", flush=True)
+
+
+def _size(model) -> str:
+    return f"{model.prophet.name} of {sum(p.numel() for p in model.parameters()) / 1e6:.1f} M weights"

@@ -1,0 +1,149 @@
+"""Training Prophet's video autoencoder on clips of a dataset, from nothing.
+
+Batches are pure functions of (seed, step). What moves and what is small decides about a grasp, so pixels that change
+within a clip count for more.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from prophrl_core.errors import UserError
+from prophrl_world_model.autoencoder import VideoAutoencoder
+from prophrl_world_model.training_losses import ReconstructionLossConfig, reconstruction_loss, training_step
+from torch import Tensor
+
+from prophrl_training.datasets.reader import Dataset
+from prophrl_training.schedule import cosine_rate
+
+STATE = "autoencoder.pt"
+
+
+@dataclasses.dataclass(frozen=True)
+class AutoencoderTraining:
+    """``clip`` pictures, 1 + 4 n, are seen at once."""
+
+    steps: int = 2000
+    batch: int = 8
+    clip: int = 9
+    seed: int = 0
+    learning_rate: float = 1e-3
+    warm_up: int = 100
+    final_share: float = 0.05
+    averaging: float = 0.995
+    precision: str = "float32"  # or bfloat16
+    save_every: int = 100
+    loss: ReconstructionLossConfig = ReconstructionLossConfig()
+
+
+class ClipSource:
+    """Random clips of a dataset's pictures at one size."""
+
+    def __init__(self, dataset: Dataset, key: str, size: tuple[int, int], positions: list[int]):
+        self.dataset, self.key, self.size = dataset, key, size
+        self.positions = positions
+        height, width, _ = dataset.features[key].shape
+        if (width, height) != size:
+            raise UserError(f"{dataset.folder}: expected pictures of {size[0]}x{size[1]}, got {width}x{height}")
+
+    def batch(self, seed: int, step: int, size: int, clip: int) -> np.ndarray:
+        """Clips (B, F, H, W, 3) uint8."""
+        rng = np.random.default_rng([seed, step, 3])
+        clips = []
+        while len(clips) < size:
+            position = self.positions[rng.integers(len(self.positions))]
+            length = self.dataset.episodes[position].length
+            if length < clip:
+                continue
+            first = int(rng.integers(length - clip + 1))
+            clips.append(self.dataset.window(position, range(first, first + clip), [self.key])[self.key])
+        return np.stack(clips)
+
+
+class AutoencoderTrainer:
+    """Weights, their running average and the optimiser."""
+
+    def __init__(self, autoencoder: VideoAutoencoder, source: ClipSource, config: AutoencoderTraining):
+        self.source, self.config, self.done = source, config, 0
+        self.autoencoder = autoencoder.train()
+        self.average = {name: value.clone() for name, value in autoencoder.wan.state_dict().items()}
+        self.optimiser = torch.optim.AdamW(autoencoder.wan.parameters(), lr=config.learning_rate, weight_decay=0.0)
+
+    def step(self) -> float:
+        """Do the next step and return its loss."""
+        c = self.config
+        for group in self.optimiser.param_groups:
+            group["lr"] = cosine_rate(self.done, c.steps, c.learning_rate, c.warm_up, c.final_share)
+        frames = torch.from_numpy(self.source.batch(c.seed, self.done, c.batch, c.clip))
+        generator = torch.Generator().manual_seed(c.seed * 1_000_003 + self.done)
+        with torch.autocast("cpu", torch.bfloat16, enabled=c.precision == "bfloat16"):
+            loss = reconstruction_loss(self.autoencoder, frames, c.loss, generator)
+        value, _ = training_step(self.autoencoder.wan, self.optimiser, loss)
+        self.done += 1
+        decay = min(c.averaging, (1 + self.done) / (10 + self.done))
+        with torch.no_grad():
+            for name, tensor in self.autoencoder.wan.state_dict().items():
+                self.average[name].lerp_(tensor, 1 - decay)
+        return value
+
+    def save(self, folder: Path) -> None:
+        """Write what is needed to go on, whole or not at all."""
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {
+            "config": repr(self.config), "done": self.done, "model": self.autoencoder.wan.state_dict(),
+            "average": self.average, "optimiser": self.optimiser.state_dict(),
+        }  # fmt: skip
+        torch.save(state, folder / f"{STATE}.partial")
+        (folder / f"{STATE}.partial").replace(folder / STATE)
+
+    def resume(self, folder: Path) -> None:
+        """Go on where a run with the same configuration left off; nothing happens where none did."""
+        if not (folder / STATE).exists():
+            return
+        state = torch.load(folder / STATE, weights_only=True)
+        if state["config"] != repr(self.config):
+            raise UserError(f"{folder}: expected a run of this configuration, got another; choose another folder")
+        self.autoencoder.wan.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.average, self.done = state["average"], state["done"]
+
+    def result(self) -> VideoAutoencoder:
+        """The averaged autoencoder, its latents scaled to mean 0 and variance 1 as measured on training clips."""
+        config = self.autoencoder.config
+        plain = dataclasses.replace(config, mean=(0.0,) * config.channels, std=(1.0,) * config.channels)
+        measured = VideoAutoencoder(plain)
+        measured.wan.load_state_dict(self.average)
+        latents = _latents(measured.eval(), self.source, self.config)
+        dims = (0, 2, 3, 4)
+        mean, std = latents.mean(dims), latents.std(dims).clamp_min(1e-3)
+        final = VideoAutoencoder(dataclasses.replace(config, mean=tuple(mean.tolist()), std=tuple(std.tolist())))
+        final.wan.load_state_dict(self.average)
+        return final.requires_grad_(False).eval()
+
+
+@torch.no_grad()
+def _latents(autoencoder: VideoAutoencoder, source: ClipSource, config: AutoencoderTraining) -> Tensor:
+    batches = [source.batch(config.seed + 1, i, 16, config.clip) for i in range(8)]
+    return torch.cat([autoencoder.encode(torch.from_numpy(frames)) for frames in batches])
+
+
+def train_autoencoder(
+    autoencoder: VideoAutoencoder,
+    source: ClipSource,
+    config: AutoencoderTraining,
+    folder: Path,
+    progress: Callable[[int, float], None],
+) -> VideoAutoencoder:
+    """Train, or go on, until ``config.steps``. ``progress(step, loss)`` after each."""
+    trainer = AutoencoderTrainer(autoencoder, source, config)
+    trainer.resume(folder)
+    while trainer.done < config.steps:
+        loss = trainer.step()
+        if trainer.done % config.save_every == 0 or trainer.done == config.steps:
+            trainer.save(folder)
+        progress(trainer.done, loss)
+    return trainer.result()
