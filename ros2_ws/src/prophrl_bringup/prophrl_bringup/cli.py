@@ -35,6 +35,7 @@ COMMANDS = {
     "calibrate latency": "prophrl_bringup.calibrate.latency",
     "calibrate bench": "prophrl_calibration.commands.bench",
     "train sft": "prophrl_training.commands.sft",
+    "train reward": "prophrl_training.commands.reward",
     "eval policy": "prophrl_training.commands.eval_policy",
     "bench control": "prophrl_bringup.bench.control",
     "bench faults": "prophrl_bringup.bench.faults",
