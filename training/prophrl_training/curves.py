@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 
-def plot_curve(curve: Path, picture: Path) -> None:
-    """Loss and held-out loss of ``curve`` (the CSV of sft.py) over steps, as a PNG."""
+def plot_curve(curve: Path, picture: Path, loss: str = "flow-matching loss") -> None:
+    """Loss and held-out loss of ``curve`` (the CSV of a training run) over steps, as a PNG; ``loss`` names it."""
     from matplotlib.figure import Figure
 
     with open(curve, newline="") as stream:
@@ -21,7 +21,7 @@ def plot_curve(curve: Path, picture: Path) -> None:
     held_out = np.isfinite(column["validation_loss"])
     axes.semilogy(column["step"][held_out], column["validation_loss"][held_out], "o-", label="held-out episodes")
     axes.set_xlabel("optimiser step")
-    axes.set_ylabel("flow-matching loss")
+    axes.set_ylabel(loss)
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(picture, dpi=100, metadata={"Software": ""})

@@ -24,7 +24,7 @@ from prophrl_training.datasets.conversion import IMAGE_PREFIX
 from prophrl_training.datasets.metadata_writer import OWN_KEY
 from prophrl_training.datasets.reader import Dataset
 from prophrl_training.prophet_clips import EpisodeLabels, ProphetEpisode
-from prophrl_training.simulated_episodes import CAMERA_FACT, TRUTH_CONTACT, TRUTH_OBJECTS, TRUTH_SUCCESS
+from prophrl_training.truth_columns import CAMERA_FACT, TRUTH_CONTACT, TRUTH_OBJECTS, TRUTH_SUCCESS
 
 _COLUMNS = ("observation.proprio", "action")
 _CAMERA_NUMBERS = ("width", "height", "fx", "fy", "cx", "cy")

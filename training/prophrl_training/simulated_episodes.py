@@ -30,9 +30,8 @@ from prophrl_training.datasets.conversion import IMAGE_PREFIX, TCP_NAMES
 from prophrl_training.datasets.features import Feature
 from prophrl_training.datasets.parts import PART_NAME, write_part
 from prophrl_training.datasets.video_writer import VideoSettings, encode
+from prophrl_training.truth_columns import CAMERA_FACT, TRUTH_CONTACT, TRUTH_OBJECTS, TRUTH_SUCCESS
 
-TRUTH_OBJECTS, TRUTH_CONTACT, TRUTH_SUCCESS = "truth.objects", "truth.contact", "truth.success"
-CAMERA_FACT = "camera_json"  # of an episode: width, height, fx, fy, cx, cy and T_base_camera of its pictures
 TAIL_STEPS = 6  # recorded after the goal has been held
 STOPPED_STEPS = 8  # after a contact stop: the action goes on, the arm does not
 MOST_STEPS = 110  # of one episode

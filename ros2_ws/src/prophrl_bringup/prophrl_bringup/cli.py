@@ -38,6 +38,7 @@ COMMANDS = {
     "train sft": "prophrl_training.commands.sft",
     "train autoencoder": "prophrl_training.commands.train_autoencoder",
     "train prophet": "prophrl_training.commands.train_prophet",
+    "train reward": "prophrl_training.commands.reward",
     "eval policy": "prophrl_training.commands.eval_policy",
     "bench control": "prophrl_bringup.bench.control",
     "bench faults": "prophrl_bringup.bench.faults",

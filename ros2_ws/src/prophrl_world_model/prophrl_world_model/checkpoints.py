@@ -8,7 +8,6 @@ pickle is read but the released file, with ``weights_only`` and only when its SH
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import pickle
 from pathlib import Path
@@ -16,17 +15,16 @@ from pathlib import Path
 import torch
 from diffusers.loaders.single_file_utils import convert_cosmos_transformer_checkpoint_to_diffusers
 from prophrl_core.errors import UserError
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from safetensors.torch import save_file
+from torch import Tensor
 
 from prophrl_world_model.autoencoder import VideoAutoencoder
 from prophrl_world_model.config import ProphetConfig
 from prophrl_world_model.prophet import Prophet
+from prophrl_world_model.weight_files import assign, read_json, read_tensors, sha256
 
 FORMAT = "prophrl-prophet-1"
 MANIFEST, PROPHET, AUTOENCODER = "prophet.json", "prophet.safetensors", "autoencoder.safetensors"
-MAX_MANIFEST_BYTES = 1 << 20
 
 # The streams' names in the released checkpoint, and here.
 RELEASED_STREAMS = {
@@ -39,57 +37,6 @@ RELEASED_STREAMS = {
     "framepack_mem.proj.1.1.": "memory.levels.1.",
     "framepack_mem.proj.2.1.": "memory.levels.2.",
 }
-
-
-def sha256(path: Path) -> str:
-    """Hex digest of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 24):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _some(names) -> str:
-    names = sorted(names)
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-
-
-def _assign(module: nn.Module, state: dict[str, Tensor], source: Path, may_lack: tuple[str, ...] = ()) -> None:
-    """Give ``module`` exactly the tensors of ``state``; those starting with ``may_lack`` may keep their values."""
-    own = module.state_dict()
-    missing = {name for name in set(own) - set(state) if not name.startswith(may_lack or ("\0",))}
-    unknown = set(state) - set(own)
-    shapes = {name for name in set(own) & set(state) if own[name].shape != state[name].shape}
-    for what, names in (("lacks", missing), ("has unknown", unknown), ("has other shapes for", shapes)):
-        if names:
-            raise UserError(
-                f"{source}: expected the {len(own)} tensors of {type(module).__name__}, it {what} {_some(names)}; "
-                "choose the configuration it was made with"
-            )
-    spoilt = {name for name, value in state.items() if not torch.isfinite(value).all()}
-    if spoilt:
-        raise UserError(f"{source}: expected finite weights, got NaN or infinity in {_some(spoilt)}; fetch it again")
-    module.load_state_dict(state, strict=False, assign=any(value.is_meta for value in own.values()))
-
-
-def _tensors(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{path}: expected a safetensors file ({error}); fetch it again") from None
-
-
-def _json(path: Path) -> dict:
-    try:
-        if path.stat().st_size > MAX_MANIFEST_BYTES:
-            raise ValueError("too large")
-        data = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(data, dict):
-            raise ValueError("not an object")
-        return data
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: expected a JSON object ({error}); choose a folder of weights") from None
 
 
 def save(
@@ -120,7 +67,7 @@ def save(
 
 def load(folder: Path, dtype: torch.dtype | None = None) -> tuple[Prophet, VideoAutoencoder]:
     """The Prophet and autoencoder of a folder of ours, on the CPU, in evaluation mode, in ``dtype`` or as stored."""
-    manifest = _json(folder / MANIFEST)
+    manifest = read_json(folder / MANIFEST)
     if manifest.get("format") != FORMAT:
         raise UserError(
             f"{folder}: expected format {FORMAT}, got {manifest.get('format')!r}; convert the weights again"
@@ -133,9 +80,9 @@ def load(folder: Path, dtype: torch.dtype | None = None) -> tuple[Prophet, Video
             raise UserError(f"{folder / name}: expected SHA-256 {wanted}, got another or no file; fetch it again")
     with torch.device("meta"):
         model = Prophet(config)
-    _assign(model, _tensors(folder / PROPHET), folder / PROPHET)
+    assign(model, read_tensors(folder / PROPHET), folder / PROPHET)
     autoencoder = VideoAutoencoder(config.autoencoder)
-    _assign(autoencoder.wan, _tensors(folder / AUTOENCODER), folder / AUTOENCODER)
+    assign(autoencoder.wan, read_tensors(folder / AUTOENCODER), folder / AUTOENCODER)
     if dtype is not None:
         model, autoencoder = model.to(dtype), autoencoder.to(dtype)
     return model.eval(), autoencoder.eval()
@@ -146,11 +93,11 @@ def _diffusers_tensors(folder: Path) -> dict[str, Tensor]:
     files = sorted(folder.glob("diffusion_pytorch_model*.safetensors"))
     if not files:
         raise UserError(f"{folder}: expected diffusion_pytorch_model*.safetensors, got none; choose another folder")
-    return {name: tensor for file in files for name, tensor in _tensors(file).items()}
+    return {name: tensor for file in files for name, tensor in read_tensors(file).items()}
 
 
 def _check_diffusers_config(folder: Path, expected: dict) -> None:
-    found = _json(folder / "config.json")
+    found = read_json(folder / "config.json")
     for key, value in expected.items():
         value = list(value) if isinstance(value, tuple) else value
         if found.get(key) != value:
@@ -173,7 +120,7 @@ def load_autoencoder(folder: Path, config: ProphetConfig) -> VideoAutoencoder:
         "patch_size",
     )
     _check_diffusers_config(folder, {key: autoencoder.wan.config[key] for key in keys})
-    _assign(autoencoder.wan, _diffusers_tensors(folder), folder)
+    assign(autoencoder.wan, _diffusers_tensors(folder), folder)
     return autoencoder.eval()
 
 
@@ -186,7 +133,7 @@ def load_cosmos_base(pipeline: Path, config: ProphetConfig) -> tuple[Prophet, Vi
     )  # fmt: skip
     _check_diffusers_config(pipeline / "transformer", {key: model.config[key] for key in keys})
     streams = ("scalar_stream.", "frame_stream.", "memory.")
-    _assign(model, _diffusers_tensors(pipeline / "transformer"), pipeline / "transformer", may_lack=streams)
+    assign(model, _diffusers_tensors(pipeline / "transformer"), pipeline / "transformer", may_lack=streams)
     return model.eval(), load_autoencoder(pipeline / "vae", config)
 
 
@@ -233,7 +180,7 @@ def load_released(checkpoint: Path, expected_sha256: str, config: ProphetConfig)
         )
     with torch.device("meta"):
         model = Prophet(config)
-    _assign(model, from_released_names(state), checkpoint)
+    assign(model, from_released_names(state), checkpoint)
     return model.eval()
 
 
