@@ -37,6 +37,7 @@ class ProphetEpisode:
     actions_K7: np.ndarray  # K = F - 1, core's action steps
     view: View
     rate_hz: float
+    outcome: str = ""  # success or failure, empty when nobody said
 
     def check(self, config: ProphetConfig) -> None:
         """UserError, before anything is computed, when this episode cannot train ``config``."""

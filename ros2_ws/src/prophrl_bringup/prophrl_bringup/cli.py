@@ -36,6 +36,7 @@ COMMANDS = {
     "calibrate bench": "prophrl_calibration.commands.bench",
     "train sft": "prophrl_training.commands.sft",
     "eval policy": "prophrl_training.commands.eval_policy",
+    "eval prophet": "prophrl_training.commands.eval_prophet",
     "bench control": "prophrl_bringup.bench.control",
     "bench faults": "prophrl_bringup.bench.faults",
     "bench inference": "prophrl_bringup.bench.inference",
