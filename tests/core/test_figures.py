@@ -2,8 +2,9 @@
 
 import json
 
+import numpy as np
 import pytest
-from prophrl_core.figures import Figure, report, success_figure, wilson
+from prophrl_core.figures import Figure, mean_interval, report, success_figure, wilson
 
 
 @pytest.mark.parametrize(
@@ -12,6 +13,16 @@ from prophrl_core.figures import Figure, report, success_figure, wilson
 )
 def test_wilson_intervals_are_those_of_newcombe_1998(successes, n, low, high):
     assert wilson(successes, n) == pytest.approx((low, high), abs=1e-4)
+
+
+def test_the_bootstrap_interval_of_a_mean_is_seeded_and_near_the_normal_one():
+    values = np.random.default_rng(0).normal(3.0, 2.0, 400)
+    low, high = mean_interval(values, 1)
+    assert (low, high) == mean_interval(values, 1) != mean_interval(values, 2)
+    half = 1.96 * values.std(ddof=1) / 20
+    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.03)
+    assert mean_interval([4.0, 4.0, 4.0], 0) == (4.0, 4.0)
+    assert mean_interval([4.0], 0) == (None, None), "one value has no interval"
 
 
 def test_figures_are_printed_with_their_interval_and_rival_and_written(capsys, tmp_path):

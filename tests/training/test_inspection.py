@@ -136,7 +136,7 @@ def test_unreadable_and_unfinished_episodes_are_refused_and_the_others_read(good
 
 
 def test_the_page_stands_alone_and_escapes(good, tmp_path, capsys, monkeypatch):
-    import prophrl_training.inspection.page as page_module
+    from prophrl_training import html_page
 
     root = tmp_path / "<b>name"
     shutil.copytree(good, root, ignore=lambda folder, names: [n for n in names if n in ("good-2", "good-3", "good-4")])
@@ -144,7 +144,7 @@ def test_the_page_stands_alone_and_escapes(good, tmp_path, capsys, monkeypatch):
     page = (tmp_path / "page.html").read_text()
     assert status == 0 and "http" not in page and "<b>name" not in page and "&lt;b&gt;name" in page
     assert page.count("<section>") == 1 and page.count("data:video/mp4") == 1 and page.count("data:image/jpeg") == 1
-    monkeypatch.setattr(page_module, "LARGEST", 60_000)
+    monkeypatch.setattr(html_page, "LARGEST", 60_000)
     inspected(capsys, root, "--html", tmp_path / "small.html", "--show", 1)
     assert (tmp_path / "small.html").stat().st_size < 70_000 < len(page)
 

@@ -45,9 +45,9 @@ def read_prophet_episodes(
         yield episode
 
 
-def chosen_positions(dataset: Dataset, limit: int | None, seed: int, outcome: str | None = None) -> list[int]:
-    """At most ``limit`` episodes, drawn by ``seed``, of one outcome when one is given; in the dataset's order."""
-    listed = [p for p, e in enumerate(dataset.episodes) if outcome is None or e.facts.get("outcome") == outcome]
+def chosen_positions(dataset: Dataset, limit: int | None, seed: int, at_least: int = 1) -> list[int]:
+    """At most ``limit`` episodes of ``at_least`` rows, drawn by ``seed``, in the dataset's order."""
+    listed = [position for position, entry in enumerate(dataset.episodes) if entry.length >= at_least]
     if limit is None or limit >= len(listed):
         return listed
     return sorted(np.random.default_rng(seed).choice(listed, limit, replace=False).tolist())

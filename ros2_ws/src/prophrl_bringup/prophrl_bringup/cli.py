@@ -40,6 +40,7 @@ COMMANDS = {
     "train prophet": "prophrl_training.commands.train_prophet",
     "train reward": "prophrl_training.commands.reward",
     "eval policy": "prophrl_training.commands.eval_policy",
+    "eval prophet": "prophrl_training.commands.eval_prophet",
     "bench control": "prophrl_bringup.bench.control",
     "bench faults": "prophrl_bringup.bench.faults",
     "bench inference": "prophrl_bringup.bench.inference",

@@ -4,7 +4,12 @@ import dataclasses
 import json
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
+
+BOOTSTRAP_DRAWS = 2000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +54,16 @@ def wilson(successes: int, n: int, z: float = 1.959964) -> tuple[float, float]:
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def mean_interval(values: Sequence[float], seed: int) -> tuple[float, float] | tuple[None, None]:
+    """95 % percentile bootstrap interval of the mean of independent values; None, None of fewer than two."""
+    values_N = np.asarray(values, dtype=float)
+    if len(values_N) < 2:
+        return None, None
+    chosen = np.random.default_rng(seed).integers(len(values_N), size=(BOOTSTRAP_DRAWS, len(values_N)))
+    low, high = np.percentile(values_N[chosen].mean(axis=1), [2.5, 97.5])
+    return float(low), float(high)
 
 
 def success_figure(name: str, successes: int, n: int, seed: int | None) -> Figure:

@@ -13,6 +13,7 @@ FARNEBACK = {
     "pyr_scale": 0.5, "levels": 3, "winsize": 15, "iterations": 3, "poly_n": 5, "poly_sigma": 1.2, "flags": 0,
 }  # fmt: skip
 MOVING = 1.0  # px: real motion of at least this counts for the cosine
+RESTING = 0.1  # px: imagined motion of less has no direction; of two equal frames Farneback says as much at the border
 BEST_PSNR = 100.0  # dB, of equal frames
 
 
@@ -64,7 +65,7 @@ def flow_errors(
     epe = np.linalg.norm(u - v, axis=-1).mean(axis=(1, 2))
     nu, nv = np.linalg.norm(u, axis=-1), np.linalg.norm(v, axis=-1)
     counts = nu >= moving
-    cosine = (u * v).sum(-1) / np.maximum(nu * nv, 1e-12)
+    cosine = np.where(nv >= RESTING, (u * v).sum(-1) / np.maximum(nu * nv, 1e-12), 0.0)
     number = counts.sum(axis=(1, 2))
     total = np.where(counts, cosine, 0.0).sum(axis=(1, 2))
     return epe, np.divide(total, number, out=np.full(len(number), np.nan), where=number > 0)
