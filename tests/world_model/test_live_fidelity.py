@@ -210,6 +210,15 @@ def test_a_chunk_waits_for_its_picture_and_needs_one(beside):
     assert b.live.episode.chunks == 2
 
 
+def test_a_chunk_that_still_waits_when_the_episode_ends_was_skipped(beside):
+    b = beside()
+    b.live.begin("e1", T0)
+    b.plan(0, T0)
+    b.live.end()
+    b.until(lambda: b.said)
+    assert "0 of 1 chunks foretold (1 skipped" in b.said[0]
+
+
 def test_prophecies_of_chunks_that_never_ran_are_let_go(beside):
     b = beside()
     b.live.begin("e1", T0)

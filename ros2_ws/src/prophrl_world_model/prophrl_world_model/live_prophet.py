@@ -107,8 +107,10 @@ class LiveProphet:
     def end(self) -> None:
         """The episode is over: nothing more is foretold; what was is still compared."""
         with self._changed:
-            if self._episode is not None:
-                self._episode.ended, self._episode.waiting = True, None
+            episode = self._episode
+            if episode is not None:
+                episode.skipped += episode.waiting is not None
+                episode.ended, episode.waiting = True, None
                 self._changed.notify()
 
     def planned(self, episode_id: str, chunk: LiveChunk) -> None:
