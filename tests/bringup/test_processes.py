@@ -72,6 +72,23 @@ def test_the_run_folder_keeps_the_descriptions_in_force(tmp_path, bundle):
     assert load_cell(session.cell_file).robot.ip == "10.1.2.3"
 
 
+def test_a_world_model_runs_beside_the_cell_when_it_is_asked_for(tmp_path, bundle):
+    pytest.importorskip("torch")
+    plain = session_processes(prepare("grasp_bottle", request(tmp_path, bundle)))
+    assert not any(process.optional for process in plain)
+    weights = tmp_path / "weights"
+    with pytest.raises(UserError, match=r"expected weights with prophet\.json"):
+        prepare("grasp_bottle", request(tmp_path, bundle, prophet=str(weights)))
+    weights.mkdir()
+    (weights / "prophet.json").write_text("{}")
+    processes = session_processes(prepare("grasp_bottle", request(tmp_path, bundle, prophet=str(weights))))
+    added = [process for process in processes if process.name not in {p.name for p in plain}]
+    assert [(p.name, p.package, p.restart, p.optional) for p in added] == [
+        ("prophet_node", "prophrl_world_model", True, True)
+    ]
+    assert dict(added[0].parameters)["weights"] == str(weights)
+
+
 def test_a_stale_ready_file_is_removed(tmp_path, bundle):
     session = prepare("grasp_bottle", request(tmp_path, bundle))
     session.sim_ready_file.touch()

@@ -107,6 +107,16 @@ def test_crash_of_a_restartable_process_is_survived(programs, tmp_path, monkeypa
     assert_nothing_left(tmp_path)
 
 
+@pytest.mark.parametrize(("restart", "starts"), [(False, 1), (True, 4)])
+def test_a_session_goes_on_without_an_optional_process(programs, tmp_path, monkeypatch, capfd, restart, starts):
+    monkeypatch.setattr(supervisor_module, "RESTART_DELAY_S", 0.01)
+    prophet = programs("prophet", "exit 1", restart=restart, optional=True)
+    assert run([prophet, programs("trials", "sleep 0.6", last=True)], tmp_path) == 0
+    assert len(pids(tmp_path, "prophet")) == starts
+    assert "going on without prophet: prophet ended with 1; see " in capfd.readouterr().err
+    assert_nothing_left(tmp_path)
+
+
 @pytest.mark.parametrize(("status", "starts"), [(2, 1), (1, 4)])
 def test_restarts_are_bounded_and_not_for_user_errors(programs, tmp_path, monkeypatch, status, starts):
     monkeypatch.setattr(supervisor_module, "RESTART_DELAY_S", 0.01)

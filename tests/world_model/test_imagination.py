@@ -113,6 +113,23 @@ def test_history_is_newest_first_and_bounded(miniature):
     assert env._history.shape == (N, *miniature().latent_shape[:1], 6, *miniature().latent_shape[2:])
 
 
+def test_a_real_past_is_remembered_as_an_imagined_one(miniature):
+    env, (frames, poses, openness, seeds) = make(miniature(), batch=2), starts()
+    past = np.random.default_rng(3).integers(0, 256, (2, N, K + 1, 32, 48, 3), dtype=np.uint8)
+    plan = chunks(1)[0]
+    env.reset(frames, poses, openness, seeds, past)
+    with torch.no_grad():
+        clips = [env.autoencoder.encode(torch.from_numpy(clip)) for clip in past]
+    expected = extended_history(extended_history(None, clips[0], 6), clips[1], 6)
+    torch.testing.assert_close(env._history, expected, atol=1e-4, rtol=1e-4)
+    remembered = env.step(plan).frames_NKHW3
+    env.reset(frames, poses, openness, seeds)
+    assert env._history is None and not np.array_equal(env.step(plan).frames_NKHW3, remembered)
+    forgetful = make(miniature(history_order="none"))
+    forgetful.reset(frames, poses, openness, seeds, past)
+    assert forgetful._history is None
+
+
 def test_the_shipped_sizes_of_the_autoencoder_shrink_alike(miniature):
     frames = torch.randint(0, 256, (1, 5, 32, 32, 3), dtype=torch.uint8)
     for config in (named("prophet-tiny").autoencoder, miniature().autoencoder):

@@ -14,7 +14,12 @@ setup(
     zip_safe=False,
     maintainer="The prophrl maintainers",
     maintainer_email="maintainers@prophrl.example",
-    description="Prophet: the action-conditioned video world model, its action frames, sampler, rollouts and metrics.",
+    description="Prophet: the action-conditioned video world model: action frames, sampler, rollouts, metrics, node.",
     license="Apache-2.0",
     extras_require={"test": ["pytest"]},
+    entry_points={
+        "console_scripts": [
+            "prophet_node = prophrl_world_model.nodes.prophet_node:main",
+        ]
+    },
 )

@@ -115,6 +115,8 @@ def _start_one(process: Process, restarts_left: int) -> list:
                 LogInfo(msg=f"{process.name} ended with {event.returncode}; starting it again"),
                 TimerAction(period=RESTART_DELAY_S, actions=again),
             ]
+        if process.optional:
+            return [LogInfo(msg=f"{process.name} ended with {event.returncode}; going on without it")]
         return [_end_with_error(f"{process.name} ended with {event.returncode}; its last lines say why")]
 
     return [RegisterEventHandler(OnProcessExit(target_action=action, on_exit=on_exit)), action]

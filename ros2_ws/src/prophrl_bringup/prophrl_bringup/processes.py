@@ -19,7 +19,8 @@ class Process:
     """One process. With ``parameters`` it is a ROS node, without it a plain program.
 
     Everything listed after a process with a ``ready_file`` waits until that file exists. When a process ends, it is
-    started again if ``restart``, otherwise the session ends; ``last`` marks the one whose end is the session's goal.
+    started again if ``restart``, otherwise the session ends, but for one that is ``optional``; ``last`` marks the one
+    whose end is the session's goal.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Process:
     ready_file: Path | None = None
     restart: bool = False
     last: bool = False
+    optional: bool = False
 
     @property
     def ros_arguments(self) -> tuple[str, ...]:
@@ -89,6 +91,9 @@ def session_processes(session: Session) -> list[Process]:
         )
     if session.bundle is not None:
         processes.append(node("prophrl_policy", "policy_node", restart=True, bundle=session.bundle))
+    if session.prophet is not None:
+        prophet = node("prophrl_world_model", "prophet_node", restart=True, weights=session.prophet)
+        processes.append(dataclasses.replace(prophet, optional=True))
     if session.cell.simulator is not None:
         processes.append(node("prophrl_sim", "operator_node", part="scene" if session.teleop else "all"))
     if session.console_port:

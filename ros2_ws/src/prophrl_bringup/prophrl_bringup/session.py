@@ -22,6 +22,7 @@ ARGUMENTS = {
     "cell": ("sim", "cell description: sim, ur30e, or a path to a .yaml"),
     "robot_ip": ("", "address of the robot, instead of the one in the cell description"),
     "policy": ("sft", "policy bundle: a name under bundles/<task>/, a path, or none for a cell without a policy"),
+    "prophet": ("", "world model that previews chunks: a name under bundles/<task>/ or a path; without it none"),
     "trials": ("0", "trials to run before everything ends; 0 keeps the cell up until Ctrl-C"),
     "seed": ("0", "trial i is laid out with seed + i"),
     "timeout": ("0", "seconds per trial; 0: the task's own horizon, with teleop 120"),
@@ -51,6 +52,7 @@ class Session:
     operator: str = ""
     console_port: int = 0  # 0: no console
     console_host: str = ""
+    prophet: Path | None = None  # weights; None: no preview
 
     @property
     def cell_file(self) -> Path:
@@ -134,6 +136,22 @@ def find_bundle(policy: str, task: str) -> Path | None:
     )
 
 
+def find_prophet(prophet: str, task: str) -> Path | None:
+    """The folder of a world model's weights by path or by name; None for an empty text."""
+    if not prophet:
+        return None
+    if importlib.util.find_spec("torch") is None:
+        raise UserError("prophet: expected torch, found none; run: make setup EXTRAS=train, or leave it out")
+    candidates = [Path(prophet), _root() / "bundles" / task / prophet]
+    for folder in candidates:
+        if (folder / "prophet.json").is_file():
+            return folder.resolve()
+    raise UserError(
+        f"prophet {prophet!r}: expected weights with prophet.json at {candidates[0]} or {candidates[1]}, found none; "
+        "give prophet:=PATH, or leave it out"
+    )
+
+
 def run_folder(run: str, task: str) -> Path:
     """Where a run of this name lies: a name under runs/, or a path."""
     if run and (os.sep in run or run in (".", "..")):
@@ -157,7 +175,7 @@ def prepare(task: str, arguments: dict[str, str]) -> Session:
     cell = load_cell(values["cell"])
     task_source = find_config("tasks", task)
     task = load_task(task_source).name
-    bundle = find_bundle(values["policy"], task)
+    bundle, prophet = find_bundle(values["policy"], task), find_prophet(values["prophet"], task)
     trials, seed, teleop = _whole_number(values, "trials"), _whole_number(values, "seed"), _switch(values, "teleop")
     if trials and bundle is None and not teleop:
         raise UserError(
@@ -175,7 +193,7 @@ def prepare(task: str, arguments: dict[str, str]) -> Session:
         description = _with_robot_ip(description, values["robot_ip"])
     session = Session(
         task, cell, bundle, trials, seed, run_dir, timeout, teleop, devices, values["operator"], console_port,
-        values["console_host"],
+        values["console_host"], prophet,
     )  # fmt: skip
     session.cell_file.write_text(yaml.safe_dump(description, sort_keys=False), encoding="utf-8")
     session.task_file.write_text(task_source.read_text(encoding="utf-8"), encoding="utf-8")

@@ -146,7 +146,8 @@ class Supervisor:
     async def _watch(self, process: Process) -> int:
         """Wait for the end of one process, starting it again as its description allows.
 
-        Returns 0 when the session's goal is reached; UserError when the session cannot go on.
+        Returns 0 when the session's goal is reached; UserError when the session cannot go on. Where it can go on
+        without the process, this does not return.
         """
         for attempt in range(RESTARTS + 1):
             if attempt > 0:
@@ -161,6 +162,9 @@ class Supervisor:
             print(f"prophrl: {process.name} ended with {status}; starting it again", file=sys.stderr, flush=True)
             await asyncio.sleep(RESTART_DELAY_S)
         words = running.error or f"{process.name} ended with {status}; see {self.log_dir / f'{process.name}.log'}"
+        if process.optional:
+            print(f"prophrl: going on without {process.name}: {words}", file=sys.stderr, flush=True)
+            await asyncio.Event().wait()
         raise UserError(words)
 
     async def _stop_all(self) -> None:

@@ -104,8 +104,14 @@ class ImaginationEnv:
         """Actions of one step."""
         return self.model.prophet.chunk_steps
 
-    def reset(self, frames_NHW3: np.ndarray, T_base_tcp_N44: np.ndarray, openness_N: np.ndarray, seeds_N) -> np.ndarray:
-        """Start N rollouts from uint8 frames and commanded poses; returns proprioception (N, 10)."""
+    def reset(
+        self, frames_NHW3: np.ndarray, T_base_tcp_N44: np.ndarray, openness_N: np.ndarray, seeds_N, past_PNFHW3=()
+    ) -> np.ndarray:
+        """Start N rollouts from uint8 frames and commanded poses; returns proprioception (N, 10).
+
+        ``past_PNFHW3`` are real clips to remember, oldest first, one chunk each (F = 1 + its steps), each ending where
+        the next begins and the last where the rollouts begin.
+        """
         config = self.model.prophet
         frames = np.asarray(frames_NHW3)
         if frames.dtype != np.uint8 or frames.shape != (len(seeds_N), config.height, config.width, 3):
@@ -118,6 +124,9 @@ class ImaginationEnv:
         self._openness = np.array(openness_N, dtype=float)
         self._generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds_N]
         self._history: Tensor | None = None
+        if config.history_order != "none":
+            for clips_NFHW3 in past_PNFHW3:
+                self._remember(self._encoded(torch.from_numpy(clips_NFHW3)))
         return action.proprioception(self._poses, self._openness).astype(np.float32)
 
     def step(self, chunk_NK7: np.ndarray) -> Imagined:
@@ -141,10 +150,17 @@ class ImaginationEnv:
             success += [held.cpu()] if held is not None else []
         frames = torch.cat(frames)
         if config.history_order != "none":
-            self._history = extended_history(self._history, torch.cat(clips), config.history_frames)
+            self._remember(torch.cat(clips))
         self._frames, self._poses, self._openness = frames[:, -1], poses[:, -1], openness[:, -1]
         proprio = action.proprioception(poses, openness).astype(np.float32)
         return Imagined(frames.numpy(), proprio, poses, torch.cat(success).numpy() if success else None)
+
+    def _remember(self, clips_NCThw: Tensor) -> None:
+        self._history = extended_history(self._history, clips_NCThw, self.model.prophet.history_frames)
+
+    @torch.no_grad()
+    def _encoded(self, clips_NFHW3: Tensor) -> Tensor:
+        return torch.cat([self.autoencoder.encode(c.to(self.model.device)) for c in clips_NFHW3.split(self.batch)])
 
     @torch.no_grad()
     def _imagine(

@@ -1,0 +1,1 @@
+"""ROS faces of the world model."""
