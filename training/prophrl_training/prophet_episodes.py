@@ -87,13 +87,13 @@ def _episode(
         str(entry.facts.get("outcome") or ""), rows.get(TRUTH_SUCCESS), rows.get(TRUTH_CONTACT), objects
     )
     return ProphetEpisode(
-        name, np.stack(pictures), _poses(proprio), proprio[:, 9], rows["action"][:-1].astype(float),
+        name, np.stack(pictures), *poses_of(proprio), rows["action"][:-1].astype(float),
         _view(entry.facts.get(CAMERA_FACT), task, cell, config, name), dataset.fps, labels,
     )  # fmt: skip
 
 
-def _poses(proprio_F10: np.ndarray) -> np.ndarray:
-    """T_base_tcp (F, 4, 4) of proprioception; float32 columns are made orthonormal again."""
+def poses_of(proprio_F10: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """T_base_tcp (F, 4, 4) and openness (F,) of proprioception; float32 columns are made orthonormal again."""
     x, y = proprio_F10[:, 3:6], proprio_F10[:, 6:9]
     x = x / np.linalg.norm(x, axis=1, keepdims=True)
     y = y - (x * y).sum(1, keepdims=True) * x
@@ -101,7 +101,7 @@ def _poses(proprio_F10: np.ndarray) -> np.ndarray:
     out = np.zeros((len(x), 4, 4))
     out[:, :3, 0], out[:, :3, 1], out[:, :3, 2] = x, y, np.cross(x, y)
     out[:, :3, 3], out[:, 3, 3] = proprio_F10[:, :3], 1.0
-    return out
+    return out, proprio_F10[:, 9]
 
 
 def _view(fact: object, task: TaskSpec, cell: CellSpec | None, config: ProphetConfig, name: str) -> View:

@@ -151,7 +151,12 @@ def _stage(env: CellEnv, job: int, number: int, seed: int, folder: Path) -> None
     rng = np.random.default_rng([seed, job, number])
     actor = str(rng.choice(list(ACTORS), p=list(ACTORS.values())))
     env.reset(seed=int(rng.integers(2**31)))
-    take = play(env, actions_of(actor, env, rng))
+    stage_take(env, play(env, actions_of(actor, env, rng)), actor, number, folder)
+
+
+def stage_take(env: CellEnv, take: Take, actor: str, number: int, folder: Path) -> None:
+    """Write an episode that has just been played in ``env`` as a part of a dataset."""
+    folder.mkdir(parents=True, exist_ok=True)
     key = IMAGE_PREFIX + env.task.image.camera
     encode(folder / f"{key}.mp4", take.pictures, round(env.task.action.rate_hz), VIDEO)
     columns = {

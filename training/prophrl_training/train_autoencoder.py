@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from prophrl_core.errors import UserError
@@ -21,6 +22,7 @@ from prophrl_training.datasets.reader import Dataset
 from prophrl_training.schedule import cosine_rate
 
 STATE = "autoencoder.pt"
+BETAS = (0.9, 0.99)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +33,7 @@ class AutoencoderTraining:
     batch: int = 8
     clip: int = 9
     seed: int = 0
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     warm_up: int = 100
     final_share: float = 0.05
     averaging: float = 0.995
@@ -47,8 +49,8 @@ class ClipSource:
         self.dataset, self.key, self.size = dataset, key, size
         self.positions = positions
         height, width, _ = dataset.features[key].shape
-        if (width, height) != size:
-            raise UserError(f"{dataset.folder}: expected pictures of {size[0]}x{size[1]}, got {width}x{height}")
+        if width * size[1] != height * size[0] or width < size[0]:
+            raise UserError(f"{dataset.folder}: expected pictures that shrink to {size[0]}x{size[1]}, got {width}x{height}")
 
     def batch(self, seed: int, step: int, size: int, clip: int) -> np.ndarray:
         """Clips (B, F, H, W, 3) uint8."""
@@ -60,7 +62,8 @@ class ClipSource:
             if length < clip:
                 continue
             first = int(rng.integers(length - clip + 1))
-            clips.append(self.dataset.window(position, range(first, first + clip), [self.key])[self.key])
+            pictures = self.dataset.window(position, range(first, first + clip), [self.key])[self.key]
+            clips.append([cv2.resize(picture, self.size, interpolation=cv2.INTER_AREA) for picture in pictures])
         return np.stack(clips)
 
 
@@ -71,7 +74,9 @@ class AutoencoderTrainer:
         self.source, self.config, self.done = source, config, 0
         self.autoencoder = autoencoder.train()
         self.average = {name: value.clone() for name, value in autoencoder.wan.state_dict().items()}
-        self.optimiser = torch.optim.AdamW(autoencoder.wan.parameters(), lr=config.learning_rate, weight_decay=0.0)
+        self.optimiser = torch.optim.AdamW(
+            autoencoder.wan.parameters(), lr=config.learning_rate, betas=BETAS, weight_decay=0.0
+        )
 
     def step(self) -> float:
         """Do the next step and return its loss."""

@@ -57,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
         loss=ReconstructionLossConfig(motion_weight=args.motion_weight),
     )  # fmt: skip
     autoencoder = VideoAutoencoder(prophet.autoencoder)
+    autoencoder.initialise()
     size = sum(p.numel() for p in autoencoder.parameters())
     print(f"{len(order) - len(held_out)} episodes; an autoencoder of {size / 1e6:.2f} M weights", flush=True)
     started = time.monotonic()
@@ -74,7 +75,8 @@ def run(args: argparse.Namespace) -> int:
     print(f"{time.monotonic() - started:.0f} s; see {args.out / 'reconstructions.png'}")
     low, high = np.quantile(quality, [0.05, 0.95])
     rival = {"name": "first picture of the clip", "value": float(still.mean())}
-    report([Figure("autoencoder.psnr", float(quality.mean()), "dB", len(clips), low, high, args.seed, rival)], args.json)
+    figure = Figure("autoencoder.psnr", float(quality.mean()), "dB", len(clips), low, high, args.seed, rival)
+    report([figure], args.json)
     return 0
 
 

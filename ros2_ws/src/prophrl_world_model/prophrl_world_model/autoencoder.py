@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import torch
 from diffusers import AutoencoderKLWan
+from diffusers.models.autoencoders.autoencoder_kl_wan import WanResidualBlock
 from torch import Tensor, nn
 
 from prophrl_world_model.config import TEMPORAL_STRIDE, AutoencoderConfig
+
+FIRST_LOG_VARIANCE = -6.0
 
 
 def to_unit(frames_BFHWC: Tensor) -> Tensor:
@@ -42,6 +45,21 @@ class VideoAutoencoder(nn.Module):
         shape = (1, config.channels, 1, 1, 1)
         self.register_buffer("mean", torch.tensor(config.mean).view(shape), persistent=False)
         self.register_buffer("std", torch.tensor(config.std).view(shape), persistent=False)
+
+    @torch.no_grad()
+    def initialise(self) -> None:
+        """Weights to train from. The usual ones stall at a mean picture for thousands of steps: their biases outweigh
+        the signal in front of the RMS norms, and the latents' noise drowns what little there is."""
+        for module in self.wan.modules():
+            if isinstance(module, nn.Conv2d | nn.Conv3d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
+                nn.init.zeros_(module.bias)
+        for module in self.wan.modules():
+            if isinstance(module, WanResidualBlock):
+                nn.init.zeros_(module.conv2.weight)
+        spread = slice(self.config.channels, None)
+        self.wan.quant_conv.weight[spread] = 0.0
+        self.wan.quant_conv.bias[spread] = FIRST_LOG_VARIANCE
 
     def encode(self, frames_BFHWC: Tensor) -> Tensor:
         """Latents (B, C, T, h, w) of uint8 frames (B, F, H, W, 3), F = 1 + 4 n; ValueError for another F."""

@@ -179,12 +179,11 @@ CONFIGS = {
         ),
         # Two CPU cores. A chunk is what a policy carries out before it looks again; 64 tokens a frame.
         ProphetConfig(
-            "prophet-tiny", 128, 128, chunk_steps=8, heads=4, head_dim=64, layers=6, mlp_ratio=3.0, adaln_dim=64,
+            "prophet-tiny", 64, 64, chunk_steps=8, heads=4, head_dim=64, layers=6, mlp_ratio=3.0, adaln_dim=64,
             text_dim=None, padding_channel=False, frame_stream="tokens", frame_encoding="folded", frame_fold=4,
             action_scale=OUR_ACTIONS, arms=1, time_scale=1000.0, patch=1, state_objects=2, history_frames=9,
             autoencoder=AutoencoderConfig(
-                pixel_patch=4, base_dim=24, dim_mult=(1, 2, 4), residual_blocks=1, channels=32, mean=(0.0,) * 32,
-                std=(1.0,) * 32,
+                pixel_patch=2, base_dim=16, dim_mult=(1, 2, 2), residual_blocks=1, mean=(0.0,) * 16, std=(1.0,) * 16
             ),
         ),
     )
