@@ -110,7 +110,10 @@ class ProphetTrainer:
         state = torch.load(folder / STATE, map_location=self.model.device, weights_only=True)
         if state["config"] != repr(self.config):
             raise UserError(f"{folder}: expected a run of this configuration, got another; choose another folder")
-        self.model.load_state_dict(state["model"])
+        try:
+            self.model.load_state_dict(state["model"])
+        except RuntimeError:
+            raise UserError(f"{folder}: expected a run of this model, got another; choose another folder") from None
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.done = state["done"]

@@ -128,7 +128,9 @@ class ProphetConfig:
     @property
     def action_frame_channels(self) -> int:
         """Channels of encoded action frames."""
-        return self.autoencoder.channels if self.frame_encoding == "autoencoder" else 3 * TEMPORAL_STRIDE * self.frame_fold**2
+        if self.frame_encoding == "autoencoder":
+            return self.autoencoder.channels
+        return 3 * TEMPORAL_STRIDE * self.frame_fold**2
 
     @property
     def latent_frames(self) -> int:
