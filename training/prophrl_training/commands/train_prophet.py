@@ -56,8 +56,8 @@ def run(args: argparse.Namespace) -> int:
     torch.set_num_threads(args.threads)
     task, cell = load_task(args.task), load_cell(args.cell) if args.cell else None
     model, autoencoder = checkpoints.load(args.weights, torch.float32)
+    torch.manual_seed(args.seed)  # of fresh weights and of adapters
     if args.from_scratch:
-        torch.manual_seed(args.seed)
         model = Prophet(model.prophet)
     digest = checkpoints.sha256(args.weights / checkpoints.AUTOENCODER)
     chains, used, started = [], 0, time.monotonic()
