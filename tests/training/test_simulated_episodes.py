@@ -100,6 +100,16 @@ def test_neither_processes_nor_a_kill_change_the_result(made, tmp_path, monkeypa
     assert len(open_dataset(tmp_path / "killed").episodes) == 1, "a dataset of this command may be made anew"
 
 
+def test_no_random_cell_is_the_cell_as_it_is(made, tmp_path):
+    dataset = open_dataset(simulate(tmp_path / "set", made[1], cells=0, each=1))
+    (entry,) = dataset.episodes
+    told, image = json.loads(entry.facts["camera_json"]), load_task(made[1]).image
+    camera = load_cell("sim").cameras[0]
+    model = dataclasses.asdict(camera.model.cropped(*image.crop).scaled(SIZE, SIZE))
+    assert told == json.loads(json.dumps(model | {"T_base_camera": camera.T_base_camera}))
+    assert entry.facts["cell"] == "sim" and len(list(dataset.frames(0, FRONT))) == entry.length
+
+
 def test_what_decides_the_episodes_decides_the_digest():
     source = SimulatedSource(load_cell("sim"), load_task("grasp_bottle"), 2, 3, 0)
     others = [dataclasses.replace(source, **c) for c in ({"cells": 3}, {"each": 4}, {"seed": 1},

@@ -222,8 +222,9 @@ def test_a_killed_prophet_goes_on_and_the_autoencoder_stays(prophet, trained, tm
     assert [row[0] for row in rows] == ["1", "4"] and float(rows[0][1]) == pytest.approx(whole[1], abs=1e-5)
     manifest = json.loads((tmp_path / "whole" / "prophet.json").read_text())
     assert manifest["origin"] == {"datasets": "set", "episodes": "6", "seed": "0", "steps": "4", "from": "autoencoder"}
-    with pytest.raises(UserError, match="choose another folder"):
-        prophet("whole", lora=lora, steps=6)
+    for options in ({"steps": 6}, {"episodes": 2}, {"weights": tmp_path / "killed"}):
+        with pytest.raises(UserError, match="choose another folder"):
+            prophet("whole", **{"lora": lora} | options)
 
 
 def test_fewer_episodes_other_starts_and_two_datasets(prophet, data, tmp_path, capsys):
