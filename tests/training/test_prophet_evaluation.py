@@ -101,7 +101,7 @@ class Seer:
         self.poses = poses[:, -1]
         frames = np.repeat(self.frames[:, None], K, axis=1) if self.deaf else np.stack([world(p) for p in poses])
         noise = np.stack([rng.normal(scale=self.noise, size=frames.shape[1:]) for rng in self.rng])
-        return Imagined(np.clip(frames + noise, 0, 255).astype(np.uint8), None, poses)
+        return Imagined(np.clip(frames + noise, 0, 255).astype(np.uint8), None, poses, None)
 
 
 def test_a_perfect_prophecy_has_the_best_figures_and_listens():

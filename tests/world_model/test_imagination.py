@@ -141,7 +141,7 @@ def test_the_shipped_sizes_of_the_autoencoder_shrink_alike(miniature):
             start = autoencoder.encode(frames[:, :1])
         torch.testing.assert_close(latents[:, :, :1], start, rtol=1e-4, atol=1e-5)
     with pytest.raises(UserError, match="shrink by 8"):
-        AutoencoderConfig(pixel_patch=2)
+        AutoencoderConfig(pixel_patch=4)
 
 
 def test_wrong_input_is_refused(miniature):

@@ -71,9 +71,9 @@ def test_the_given_frame_and_the_future_itself_are_kept_from_the_model(miniature
     seen = {}
 
     class Spy(Prophet):
-        def forward(self, x, t, condition):
+        def with_states(self, x, t, condition):
             seen.update(x=x, t=t)
-            return super().forward(x, t, condition)
+            return super().with_states(x, t, condition)
 
     torch.manual_seed(0)
     model, batch = Spy(config), two_clips(config)

@@ -60,8 +60,10 @@ def _on(batch: ChunkBatch, device: torch.device) -> ChunkBatch:
 class ProphetTrainer:
     """The state of one run: model, its running average, optimiser and the number of steps done."""
 
-    def __init__(self, model: Prophet, data: ClipDataset, config: ProphetTraining):
-        self.data, self.config, self.done = data, config, 0
+    def __init__(
+        self, model: Prophet, data: ClipDataset, config: ProphetTraining, origin: dict[str, str] | None = None
+    ):
+        self.data, self.config, self.origin, self.done = data, config, origin or {}, 0
         if config.lora_rank is not None:
             model.add_adapter(LoraConfig(r=config.lora_rank, lora_alpha=config.lora_rank, target_modules=ADAPTED))
         if config.gradient_checkpointing:
@@ -98,19 +100,26 @@ class ProphetTrainer:
         folder.mkdir(parents=True, exist_ok=True)
         state = {
             "config": repr(self.config), "done": self.done, "model": self.model.state_dict(),
-            "average": self.average.state_dict(), "optimiser": self.optimiser.state_dict(),
+            "average": self.average.state_dict(), "optimiser": self.optimiser.state_dict(), "origin": self.origin,
         }  # fmt: skip
         torch.save(state, folder / f"{STATE}.partial")
         (folder / f"{STATE}.partial").replace(folder / STATE)
 
     def resume(self, folder: Path) -> None:
-        """Go on where a run with the same configuration left off; nothing happens where none did."""
+        """Go on where a run with the same configuration and origin left off; nothing happens where none did."""
         if not (folder / STATE).exists():
             return
         state = torch.load(folder / STATE, map_location=self.model.device, weights_only=True)
         if state["config"] != repr(self.config):
             raise UserError(f"{folder}: expected a run of this configuration, got another; choose another folder")
-        self.model.load_state_dict(state["model"])
+        if state.get("origin", self.origin) != self.origin:
+            raise UserError(
+                f"{folder}: expected a run of {self.origin}, got one of {state['origin']}; choose another folder"
+            )
+        try:
+            self.model.load_state_dict(state["model"])
+        except RuntimeError:
+            raise UserError(f"{folder}: expected a run of this model, got another; choose another folder") from None
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.done = state["done"]
@@ -134,7 +143,7 @@ def train(
     progress: Callable[[int, float], None],
 ) -> Prophet:
     """Train, or go on, until ``config.steps``; write the weights to ``folder``. ``progress(step, loss)`` after each."""
-    trainer = ProphetTrainer(model, data, config)
+    trainer = ProphetTrainer(model, data, config, origin)
     trainer.resume(folder)
     while trainer.done < config.steps:
         loss = trainer.step()

@@ -38,7 +38,7 @@ def read_prophet_episodes(
     positions: list[int] | None = None,
 ) -> Iterator[ProphetEpisode]:
     """Episodes at ``positions`` (all when None), checked; UserError names what does not fit ``config``."""
-    _check(dataset, config, task)
+    check_dataset(dataset, config, task)
     for position in range(len(dataset.episodes)) if positions is None else positions:
         episode = _episode(dataset, position, config, task, cell)
         episode.check(config)
@@ -53,7 +53,8 @@ def chosen_positions(dataset: Dataset, limit: int | None, seed: int, at_least: i
     return sorted(np.random.default_rng(seed).choice(listed, limit, replace=False).tolist())
 
 
-def _check(dataset: Dataset, config: ProphetConfig, task: TaskSpec) -> None:
+def check_dataset(dataset: Dataset, config: ProphetConfig, task: TaskSpec) -> None:
+    """UserError unless its actions, rate and pictures are what ``config`` and ``task`` need."""
     spec = (dataset.info.get(OWN_KEY) or {}).get("spec_id")
     if spec != task.action.id:
         raise UserError(
@@ -77,9 +78,9 @@ def _episode(
     name = str(entry.facts.get("episode_id") or f"{dataset.folder.name} episode {entry.index}")
     known = [key for key in (TRUTH_OBJECTS, TRUTH_CONTACT, TRUTH_SUCCESS) if key in dataset.features]
     rows = dataset.rows(position, [*_COLUMNS, *known])
-    pictures, size = [], (config.width, config.height)
+    pictures, size, camera = [], (config.width, config.height), entry.facts.get(CAMERA_FACT)
     for frame in dataset.frames(position, IMAGE_PREFIX + task.image.camera):
-        frame = frame if CAMERA_FACT in entry.facts else crop_and_resize(frame, task.image)
+        frame = frame if camera is not None else crop_and_resize(frame, task.image)
         pictures.append(frame if frame.shape[1::-1] == size else cv2.resize(frame, size, interpolation=cv2.INTER_AREA))
     proprio = rows["observation.proprio"].astype(float)
     objects = rows[TRUTH_OBJECTS].reshape(len(proprio), -1, 9) if TRUTH_OBJECTS in rows else None
@@ -88,7 +89,7 @@ def _episode(
     )
     return ProphetEpisode(
         name, np.stack(pictures), *poses_of(proprio), rows["action"][:-1].astype(float),
-        _view(entry.facts.get(CAMERA_FACT), task, cell, config, name), dataset.fps, labels,
+        _view(camera, task, cell, config, name), dataset.fps, labels,
     )  # fmt: skip
 
 
@@ -120,5 +121,7 @@ def _view(fact: object, task: TaskSpec, cell: CellSpec | None, config: ProphetCo
     if cell is None:
         raise UserError(f"{name}: expected a calibrated camera, the episode has none; give --cell")
     spec = cell.camera(task.image.camera)
+    if spec.T_tool0_camera is not None:
+        raise UserError(f"{name}: expected a camera that stands still, {spec.name} is on the tool; choose another task")
     model = (spec.measured_model or spec.model).cropped(*task.image.crop)
     return View(model.scaled(config.width, config.height), spec.pose)

@@ -48,20 +48,23 @@ class ClipSource:
     def __init__(self, dataset: Dataset, key: str, size: tuple[int, int], positions: list[int]):
         self.dataset, self.key, self.size = dataset, key, size
         self.positions = positions
+        if key not in dataset.image_keys:
+            raise UserError(f"{dataset.folder}: expected pictures {key}, got {', '.join(dataset.image_keys) or 'none'}")
         height, width, _ = dataset.features[key].shape
         if width * size[1] != height * size[0] or width < size[0]:
-            raise UserError(f"{dataset.folder}: expected pictures that shrink to {size[0]}x{size[1]}, got {width}x{height}")
+            wanted = f"{size[0]}x{size[1]} or larger and of that shape"
+            raise UserError(f"{dataset.folder}: expected pictures of {wanted}, got {width}x{height}")
 
     def batch(self, seed: int, step: int, size: int, clip: int) -> np.ndarray:
-        """Clips (B, F, H, W, 3) uint8."""
+        """Clips (B, F, H, W, 3) uint8; UserError when no episode is long enough."""
         rng = np.random.default_rng([seed, step, 3])
+        able = [position for position in self.positions if self.dataset.episodes[position].length >= clip]
+        if not able:
+            raise UserError(f"{self.dataset.folder}: expected episodes of {clip} rows or more, got none; add episodes")
         clips = []
-        while len(clips) < size:
-            position = self.positions[rng.integers(len(self.positions))]
-            length = self.dataset.episodes[position].length
-            if length < clip:
-                continue
-            first = int(rng.integers(length - clip + 1))
+        for _ in range(size):
+            position = able[rng.integers(len(able))]
+            first = int(rng.integers(self.dataset.episodes[position].length - clip + 1))
             pictures = self.dataset.window(position, range(first, first + clip), [self.key])[self.key]
             clips.append([cv2.resize(picture, self.size, interpolation=cv2.INTER_AREA) for picture in pictures])
         return np.stack(clips)
@@ -112,7 +115,10 @@ class AutoencoderTrainer:
         state = torch.load(folder / STATE, weights_only=True)
         if state["config"] != repr(self.config):
             raise UserError(f"{folder}: expected a run of this configuration, got another; choose another folder")
-        self.autoencoder.wan.load_state_dict(state["model"])
+        try:
+            self.autoencoder.wan.load_state_dict(state["model"])
+        except RuntimeError:
+            raise UserError(f"{folder}: expected a run of this model, got another; choose another folder") from None
         self.optimiser.load_state_dict(state["optimiser"])
         self.average, self.done = state["average"], state["done"]
 

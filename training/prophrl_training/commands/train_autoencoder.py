@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     import numpy as np
     import torch
     from prophrl_core.errors import UserError
-    from prophrl_core.figures import Figure, report
+    from prophrl_core.figures import Figure, mean_interval, report
     from prophrl_world_model import checkpoints
     from prophrl_world_model.autoencoder import VideoAutoencoder
     from prophrl_world_model.config import named
@@ -44,6 +44,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.clip % 4 != 1 or args.clip < 5:
         raise UserError(f"--clip: expected 5, 9, 13 ..., got {args.clip}")
+    if args.steps < 1 or args.batch < 1:
+        raise UserError(f"expected --steps and --batch of 1 or more, got {args.steps} and {args.batch}")
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     prophet = named(args.config)
@@ -73,9 +75,9 @@ def run(args: argparse.Namespace) -> int:
     checkpoints.save(args.out, Prophet(config_with), trained, origin)
     _show(args.out / "reconstructions.png", clips, restored.numpy())
     print(f"{time.monotonic() - started:.0f} s; see {args.out / 'reconstructions.png'}")
-    low, high = np.quantile(quality, [0.05, 0.95])
     rival = {"name": "first picture of the clip", "value": float(still.mean())}
-    figure = Figure("autoencoder.psnr", float(quality.mean()), "dB", len(clips), low, high, args.seed, rival)
+    interval = mean_interval(quality, args.seed)
+    figure = Figure("autoencoder.psnr", float(quality.mean()), "dB", len(clips), *interval, args.seed, rival)
     report([figure], args.json)
     return 0
 

@@ -13,7 +13,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset", type=Path, action="append", required=True, help="LeRobot dataset; may be repeated")
     parser.add_argument("--task", default="grasp_bottle", help="task name or YAML (default: %(default)s)")
     parser.add_argument("--cell", help="cell YAML whose camera took the pictures, for episodes that do not say it")
-    parser.add_argument("--weights", type=Path, required=True, help="folder to start from: an autoencoder's or Prophet's")
+    parser.add_argument(
+        "--weights", type=Path, required=True, help="folder to start from: an autoencoder's or Prophet's"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for progress and weights")
     parser.add_argument("--episodes", type=int, help="so many episodes of each dataset, drawn by --seed (default: all)")
     parser.add_argument("--steps", type=int, default=1000, help="optimiser steps (default: %(default)s)")
@@ -35,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     import torch
     from prophrl_core.cell import load_cell
+    from prophrl_core.errors import UserError
     from prophrl_core.task import load_task
     from prophrl_world_model import checkpoints
     from prophrl_world_model.prophet import Prophet
@@ -47,11 +50,14 @@ def run(args: argparse.Namespace) -> int:
     from prophrl_training.prophet_clips import ClipDataset
     from prophrl_training.prophet_episodes import chosen_positions
 
+    for name in ("steps", "batch", "episodes", "lora"):
+        if (value := getattr(args, name)) is not None and value < 1:
+            raise UserError(f"--{name}: expected 1 or more, got {value}")
     torch.set_num_threads(args.threads)
     task, cell = load_task(args.task), load_cell(args.cell) if args.cell else None
     model, autoencoder = checkpoints.load(args.weights, torch.float32)
+    torch.manual_seed(args.seed)  # of fresh weights and of adapters
     if args.from_scratch:
-        torch.manual_seed(args.seed)
         model = Prophet(model.prophet)
     digest = checkpoints.sha256(args.weights / checkpoints.AUTOENCODER)
     chains, used, started = [], 0, time.monotonic()
@@ -61,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         used += len(positions)
         chains += cached_chains(
             dataset, positions, task, cell, model.prophet, autoencoder, digest, args.phases,
-            (args.cache or args.out / "clips") / folder.name, lambda done, total: _encoded(done, total),
+            args.cache or args.out / "clips", _encoded,
         )  # fmt: skip
     clips = ClipDataset(chains, model.prophet)
     print(f"{used} episodes, {len(clips)} clips, {time.monotonic() - started:.0f} s; {_size(model)}", flush=True)

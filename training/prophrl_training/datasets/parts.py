@@ -45,13 +45,15 @@ def write_part(
     facts: dict[str, object],
     features: dict[str, Feature],
 ) -> None:
-    """Rows and facts of an episode into a folder that already holds its videos."""
+    """Rows and facts of an episode into a folder that already holds its videos; ``PART_NAME`` comes last, whole."""
     np.savez(folder / ROWS_NAME, **columns)
     listed = {key: {name: values.tolist() for name, values in entry.items()} for key, entry in stats.items()}
     length = len(next(iter(columns.values())))
     part = {"task": task, "length": length, "stats": listed, "facts": facts}
     part["features"] = [dataclasses.asdict(feature) for feature in features.values()]
-    (folder / PART_NAME).write_text(json.dumps(part))
+    partial = folder / f"{PART_NAME}.partial"
+    partial.write_text(json.dumps(part))
+    partial.replace(folder / PART_NAME)
 
 
 def read_part(folder: Path) -> tuple[EpisodePart, dict[str, Feature]]:

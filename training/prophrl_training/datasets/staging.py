@@ -80,11 +80,11 @@ def convert_all(
     if workers <= 1:
         yield from map(convert_one, episodes)
         return
-    with multiprocessing.get_context("spawn").Pool(workers, _end_with, (os.getpid(),)) as pool:
+    with multiprocessing.get_context("spawn").Pool(workers, end_with, (os.getpid(),)) as pool:
         yield from pool.imap(convert_one, episodes)
 
 
-def _end_with(parent: int) -> None:
+def end_with(parent: int) -> None:
     """In a worker: leave Ctrl-C to the parent, and end when it has been killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 

@@ -57,7 +57,7 @@ class CellEnv(gymnasium.Env):
 
     def step(self, action_D: np.ndarray) -> tuple[dict, float, bool, bool, dict]:
         """One action (7,) for one step period; see the class. Raises ValueError on NaN or a wrong shape."""
-        action_D = self._checked(np.asarray(action_D, dtype=float)[None])[0]
+        action_D = self.permitted(np.asarray(action_D)[None])[0]
         if self.motion.contact_stop:
             raise RuntimeError("the trial ended in a contact stop; reset the environment")
         now = self.motion.time
@@ -79,7 +79,7 @@ class CellEnv(gymnasium.Env):
         actions of that time are dropped. Stops early, at a step's end, when the trial is over. Draws nothing;
         ``watch()`` is called after each step.
         """
-        chunk_TD = self._checked(np.asarray(chunk_TD, dtype=float))
+        chunk_TD = self.permitted(chunk_TD)
         observed = self.motion.time
         self.motion.run_until(observed + latency)
         self.motion.accept(chunk_TD, self._step_period, observed)
@@ -144,7 +144,9 @@ class CellEnv(gymnasium.Env):
             "seed": self.seed_in_use, "steps": self.steps,
         }  # fmt: skip
 
-    def _checked(self, actions_TD: np.ndarray) -> np.ndarray:
+    def permitted(self, actions_TD: np.ndarray) -> np.ndarray:
+        """Actions (T, 7) shortened to what a step may do, which is what is carried out; ValueError on other shapes."""
+        actions_TD = np.asarray(actions_TD, dtype=float)
         if actions_TD.ndim != 2 or actions_TD.shape[1] != action.ACTION_DIMS or not np.isfinite(actions_TD).all():
             raise ValueError(f"expected finite actions (T, {action.ACTION_DIMS}), got shape {actions_TD.shape}")
         spec = self.task.action

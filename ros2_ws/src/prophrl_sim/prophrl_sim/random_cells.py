@@ -55,11 +55,12 @@ def _resized(thing: ObjectSpec, rng: np.random.Generator, spread: CellRange) -> 
 
 
 def _camera(given: CameraSpec, task: TaskSpec, rng: np.random.Generator, spread: CellRange) -> CameraSpec:
-    """A camera that sees everywhere an object may stand, from the table up to ``_REACH_ABOVE``."""
-    corners = np.array([
-        [x, y, z]
-        for thing in task.objects.values() for x in thing.x for y in thing.y for z in (0.0, _REACH_ABOVE)
-    ])  # fmt: skip
+    """A camera that sees everywhere an object may stand, from the table up to ``_REACH_ABOVE``.
+
+    Objects without a place of their own (x and y 0) sit in another one.
+    """
+    placed = [thing for thing in task.objects.values() if any((*thing.x, *thing.y))]
+    corners = np.array([[x, y, z] for thing in placed for x in thing.x for y in thing.y for z in (0.0, _REACH_ABOVE)])
     middle = 0.5 * (corners.min(axis=0) + corners.max(axis=0))
     focal = given.fx / task.image.crop[2] * PIXELS
     while True:
@@ -71,7 +72,7 @@ def _camera(given: CameraSpec, task: TaskSpec, rng: np.random.Generator, spread:
         f = focal * rng.uniform(*spread.focal)
         camera = dataclasses.replace(
             given, T_base_camera=tuple(float(v) for v in se3.pose_to_rotvec(T)), width=PIXELS, height=PIXELS,
-            fx=float(f), fy=float(f), depth=False,
+            fx=float(f), fy=float(f), depth=False, T_tool0_camera=None, intrinsics=None,
         )  # fmt: skip
         if _sees(camera, corners):
             return camera

@@ -132,7 +132,7 @@ def load_cosmos_base(pipeline: Path, config: ProphetConfig) -> tuple[Prophet, Vi
         "text_embed_dim", "adaln_lora_dim", "patch_size", "rope_scale", "concat_padding_mask", "extra_pos_embed_type",
     )  # fmt: skip
     _check_diffusers_config(pipeline / "transformer", {key: model.config[key] for key in keys})
-    streams = ("scalar_stream.", "frame_stream.", "memory.")
+    streams = ("scalar_stream.", "frame_stream.", "memory.", "state_head.")
     assign(model, _diffusers_tensors(pipeline / "transformer"), pipeline / "transformer", may_lack=streams)
     return model.eval(), load_autoencoder(pipeline / "vae", config)
 

@@ -56,8 +56,8 @@ class ProphetConfig:
 
     ``text_dim`` None leaves the text cross-attention out, which equals zero text embeddings (there are no biases).
     ``frame_stream`` "pooled" is the paper's vector a frame; "tokens" adds the action frames to the tokens of the same
-    place. ``frame_encoding`` "autoencoder" is the paper's; "folded" draws them at a quarter of the size and stacks
-    pixels and time into channels, exact and nearly free. ``history_order`` is the order in which the memory was
+    place. ``frame_encoding`` "autoencoder" is the paper's; "folded" draws them small and stacks pixels and time
+    into channels, exact and nearly free. ``history_order`` is the order in which the memory was
     trained: "newest_first", or "chronological" as the released weights. ``action_scale`` multiplies the seven action
     dimensions and ``rotation`` says how a rotation is written, both on the way into the scalar stream. ``frame_fold``
     is how many pixels of a folded action frame lie along one side of a latent. With ``state_objects`` above 0 a head
@@ -128,7 +128,9 @@ class ProphetConfig:
     @property
     def action_frame_channels(self) -> int:
         """Channels of encoded action frames."""
-        return self.autoencoder.channels if self.frame_encoding == "autoencoder" else 3 * TEMPORAL_STRIDE * self.frame_fold**2
+        if self.frame_encoding == "autoencoder":
+            return self.autoencoder.channels
+        return 3 * TEMPORAL_STRIDE * self.frame_fold**2
 
     @property
     def latent_frames(self) -> int:

@@ -77,8 +77,8 @@ def extended_history(history_NCThw: Tensor | None, clip_NCThw: Tensor, limit: in
 class ImaginationEnv:
     """``reset`` with real frames and poses, then ``step`` with chunks, as long as asked; memory stays bounded.
 
-    ``batch`` rollouts go through the networks at once, with matrix products in ``bfloat16`` when asked. Each rollout has a seed of its own: the same start,
-    seed and chunks give the same frames, whatever runs beside it.
+    ``batch`` rollouts go through the networks at once, with matrix products in ``bfloat16`` when asked. Each rollout
+    has a seed of its own: the same start, seed and chunks give the same frames, whatever runs beside it.
     """
 
     def __init__(
@@ -129,6 +129,7 @@ class ImaginationEnv:
                 self._remember(self._encoded(torch.from_numpy(clips_NFHW3)))
         return action.proprioception(self._poses, self._openness).astype(np.float32)
 
+    @torch.no_grad()
     def step(self, chunk_NK7: np.ndarray) -> Imagined:
         """Imagine one chunk of every rollout. Raises ValueError on a wrong shape or a number that is not finite."""
         config, device = self.model.prophet, self.model.device
@@ -162,7 +163,6 @@ class ImaginationEnv:
     def _encoded(self, clips_NFHW3: Tensor) -> Tensor:
         return torch.cat([self.autoencoder.encode(c.to(self.model.device)) for c in clips_NFHW3.split(self.batch)])
 
-    @torch.no_grad()
     def _imagine(
         self, actions_BKA: Tensor, noise_BCThw: Tensor, part: slice, poses, openness
     ) -> tuple[Tensor, Tensor | None]:

@@ -47,14 +47,14 @@ def state_targets(
 
     ``objects_FOn`` holds for each object its position and the first two columns of its rotation (9), base frame.
     """
-    F_, O = objects_FOn.shape[:2]
-    out = np.full((F_, objects, NUMBERS_PER_OBJECT), np.nan, np.float32)
-    shown = min(O, objects)
+    frames, known = objects_FOn.shape[:2]
+    out = np.full((frames, objects, NUMBERS_PER_OBJECT), np.nan, np.float32)
+    shown = min(known, objects)
     to_camera = T_base_camera[:3, :3].T
     place = (objects_FOn[:, :shown, :3] - T_base_tcp_F44[:, None, :3, 3]) @ to_camera.T / PLACE_SCALE
     up = np.cross(objects_FOn[:, :shown, 3:6], objects_FOn[:, :shown, 6:9]) @ to_camera.T
     out[:, :shown] = np.concatenate([place, up], axis=-1)
-    return np.concatenate([out.reshape(F_, -1), events_FE.astype(np.float32)], axis=1)
+    return np.concatenate([out.reshape(frames, -1), events_FE.astype(np.float32)], axis=1)
 
 
 def state_loss(predicted_BTS: Tensor, target_BTS: Tensor) -> Tensor:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from prophrl_world_model.autoencoder import VideoAutoencoder, to_unit
