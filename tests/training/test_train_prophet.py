@@ -139,7 +139,7 @@ def test_clips_come_from_episodes_that_are_long_enough(data):
     assert source.batch(1, 2, 3, 5).shape == (3, 5, SIZE, SIZE, 3)
     with pytest.raises(UserError, match="expected episodes of 201 rows or more"):
         source.batch(1, 2, 3, 201)
-    with pytest.raises(UserError, match="expected pictures of 64x64, got 32x32"):
+    with pytest.raises(UserError, match="expected pictures of 64x64 or larger and of that shape, got 32x32"):
         ClipSource(dataset, FRONT, (64, 64), [1])
     with pytest.raises(UserError, match=r"observation\.images\.wrist, got observation\.images\.front"):
         ClipSource(dataset, "observation.images.wrist", (SIZE, SIZE), [1])
@@ -153,7 +153,7 @@ def test_clips_come_from_episodes_that_are_long_enough(data):
         (["--config=prophet-huge"], "choose one of them"),
         (["--dataset=/nowhere"], "expected a LeRobot dataset"),
         (["--camera=wrist"], "images.wrist"),
-        ([], "expected pictures of 128x128, got 32x32"),
+        ([], "expected pictures of 64x64 or larger and of that shape, got 32x32"),
     ],
 )
 def test_an_autoencoder_that_cannot_be_trained_is_one_line(data, tmp_path, words, message):
@@ -225,6 +225,19 @@ def test_a_killed_prophet_goes_on_and_the_autoencoder_stays(prophet, trained, tm
     for options in ({"steps": 6}, {"episodes": 2}, {"weights": tmp_path / "killed"}):
         with pytest.raises(UserError, match="choose another folder"):
             prophet("whole", **{"lora": lora} | options)
+
+
+def test_a_sharpened_decoder_leaves_the_latents_as_they_are(data, trained):
+    _, autoencoder = checkpoints.load(trained, torch.float32)
+    dataset = open_dataset(data[0])
+    source = ClipSource(dataset, "observation.images.front", (SIZE, SIZE), [0, 1])
+    frames = torch.from_numpy(source.batch(3, 0, 4, 5))
+    latents = autoencoder.encode(frames)
+    before = (autoencoder.decode(latents).float() - frames).abs().mean()
+    config = AutoencoderTraining(steps=60, batch=2, clip=5, learning_rate=1e-3, warm_up=5, decoder_only=True)
+    sharpened = train_autoencoder.train_autoencoder(autoencoder, source, config, trained.parent / "sharpened", lambda *_: None)
+    assert torch.equal(sharpened.encode(frames), latents)
+    assert (sharpened.decode(latents).float() - frames).abs().mean() < 0.9 * before
 
 
 def test_fewer_episodes_other_starts_and_two_datasets(prophet, data, tmp_path, capsys):

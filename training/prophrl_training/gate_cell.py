@@ -85,20 +85,23 @@ class GateCell:
         if (out / "manifest.json").is_file():
             return out
         good = [take for take in takes if take.success[-1]]
-        joined = Demonstrations.joined(
-            [{"images": np.stack(t.pictures), "proprio": np.array(t.proprio), "actions": np.array(t.actions)} for t in good],
-            range(len(good)),
-            {"task": self.task.name, "instruction": self.task.instruction, "spec_id": self.task.action.id,
-             "cell": self.cell.name, "attempts": str(len(takes))},
-        )  # fmt: skip
+        arrays = [
+            {"images": np.stack(t.pictures), "proprio": np.array(t.proprio), "actions": np.array(t.actions)}
+            for t in good
+        ]
+        facts = {"task": self.task.name, "instruction": self.task.instruction, "spec_id": self.task.action.id}
+        facts |= {"cell": self.cell.name, "attempts": str(len(takes))}
+        joined = Demonstrations.joined(arrays, range(len(good)), facts)
         statistics = Statistics.measure(joined.actions_ND, joined.proprio_NP)
         action = self.task.action
         data = ChunkDataset(
             joined, statistics, action.chunk_steps, self.cell.camera(self.task.image.camera), self.task.image
         )
         torch.manual_seed(self.seed)
-        config = SmallPolicyConfig(image_size=self.task.image.size, action_dim=action.dims, chunk_steps=action.chunk_steps)
-        trainer = Trainer(SmallPolicy(config), SftConfig(steps=steps, seed=self.seed), folder / f"sft-{steps}", statistics)
+        size = self.task.image.size
+        config = SmallPolicyConfig(image_size=size, action_dim=action.dims, chunk_steps=action.chunk_steps)
+        run = SftConfig(steps=steps, seed=self.seed)
+        trainer = Trainer(SmallPolicy(config), run, folder / f"sft-{steps}", statistics)
         trainer.run(data, None, report)
         manifest = BundleManifest(
             name=f"{self.task.name}/gate-{steps}", task=self.task.name, instruction=self.task.instruction,
@@ -112,7 +115,9 @@ class GateCell:
         )
         return out
 
-    def rollouts(self, jobs: list[tuple[Path, int, int, bool]], processes: int) -> Iterable[tuple[Rollout, Take | None]]:
+    def rollouts(
+        self, jobs: list[tuple[Path, int, int, bool]], processes: int
+    ) -> Iterable[tuple[Rollout, Take | None]]:
         """One rollout for each (bundle, scene, noise, keep), in order; the take itself where ``keep``."""
         if processes == 1:
             _begin(self)

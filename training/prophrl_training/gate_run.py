@@ -56,6 +56,7 @@ class GateConfig:
     group: int = 8
     other_starts: int = 96  # of the other policies, one rollout each
     adapt_steps: int = 500
+    decoder_steps: int = 400
     judge_steps: int = 300
     processes: int = 2
     threads: int = 2
@@ -64,8 +65,11 @@ class GateConfig:
 class GateRun:
     """The stages in ``folder``; ``say(text)`` shows progress."""
 
-    def __init__(self, weights: Path, task: str, seed: int, folder: Path, config: GateConfig, say: Callable[[str], None]):
-        self.weights, self.task, self.seed, self.folder, self.config, self.say = weights, task, seed, folder, config, say
+    def __init__(
+        self, weights: Path, task: str, seed: int, folder: Path, config: GateConfig, say: Callable[[str], None]
+    ) -> None:
+        self.weights, self.task, self.seed, self.folder = weights, task, seed, folder
+        self.config, self.say = config, say
         self.cell = GateCell(task, seed)
         self._policies = folder / "policies"
         torch.set_num_threads(config.threads)
@@ -104,7 +108,8 @@ class GateRun:
         env.close()
         read, features = zip(*(read_part(part) for part in parts), strict=True)
         source = SimulatedSource(self.cell.cell, self.cell.task, 0, len(read), self.seed)
-        spec = DatasetSpec(round(self.cell.task.action.rate_hz), self.cell.cell.robot.model, features[0], source_facts(source))
+        rate, robot = round(self.cell.task.action.rate_hz), self.cell.cell.robot.model
+        spec = DatasetSpec(rate, robot, features[0], source_facts(source))
         partial = self.folder / "episodes.partial"
         shutil.rmtree(partial, ignore_errors=True)
         write_dataset(partial, spec, list(read))
@@ -118,7 +123,8 @@ class GateRun:
         if (out / checkpoints.MANIFEST).exists():
             return
         words = f"--dataset {self.folder}/episodes --task {self.task} --weights {self.weights} --out {out} --phases 2"
-        words += f" --steps {self.config.adapt_steps} --learning-rate 2e-4 --seed {self.seed} --threads {self.config.threads}"
+        words += f" --steps {self.config.adapt_steps} --decoder-steps {self.config.decoder_steps} --learning-rate 2e-4"
+        words += f" --seed {self.seed} --threads {self.config.threads}"
         _call(train_prophet, words.split())
 
     def roll_out(self) -> list[Rollout]:
@@ -139,7 +145,8 @@ class GateRun:
     def environment(self) -> ImaginationEnv:
         """The adapted Prophet."""
         model, autoencoder = checkpoints.load(self.folder / "prophet", torch.float32)
-        (episode,) = read_prophet_episodes(open_dataset(self.folder / "episodes"), model.prophet, self.cell.task, None, [0])
+        dataset = open_dataset(self.folder / "episodes")
+        (episode,) = read_prophet_episodes(dataset, model.prophet, self.cell.task, None, [0])
         return ImaginationEnv(model, autoencoder, episode.view, FEW_STEPS, bfloat16=True)
 
     def learn_to_judge(self) -> None:

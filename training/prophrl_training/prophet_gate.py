@@ -38,8 +38,8 @@ def imagine(environment: ImaginationEnv, rollouts: list[Rollout], seed: int, pro
     found: dict[int, Prophecy] = {}
     for first in range(0, len(order), _AT_ONCE):
         chosen = order[first : first + _AT_ONCE]
-        for r, prophecy in zip(chosen, _together(environment, [rollouts[r] for r in chosen], chosen, seed), strict=True):
-            found[r] = prophecy
+        own = _together(environment, [rollouts[r] for r in chosen], chosen, seed)
+        found |= dict(zip(chosen, own, strict=True))
         progress(min(first + _AT_ONCE, len(order)), len(order))
     return [found[r] for r in range(len(rollouts))]
 

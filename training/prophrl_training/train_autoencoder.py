@@ -27,7 +27,7 @@ BETAS = (0.9, 0.99)
 
 @dataclasses.dataclass(frozen=True)
 class AutoencoderTraining:
-    """``clip`` pictures, 1 + 4 n, are seen at once."""
+    """``clip`` pictures, 1 + 4 n, are seen at once. ``decoder_only`` keeps the latents as they are."""
 
     steps: int = 2000
     batch: int = 8
@@ -39,6 +39,7 @@ class AutoencoderTraining:
     averaging: float = 0.995
     precision: str = "float32"  # or bfloat16
     save_every: int = 100
+    decoder_only: bool = False
     loss: ReconstructionLossConfig = ReconstructionLossConfig()
 
 
@@ -75,11 +76,15 @@ class AutoencoderTrainer:
 
     def __init__(self, autoencoder: VideoAutoencoder, source: ClipSource, config: AutoencoderTraining):
         self.source, self.config, self.done = source, config, 0
-        self.autoencoder = autoencoder.train()
+        self.autoencoder = autoencoder.requires_grad_(True).train()
+        if config.decoder_only:
+            autoencoder.wan.encoder.requires_grad_(False)
+            autoencoder.wan.quant_conv.requires_grad_(False)
         self.average = {name: value.clone() for name, value in autoencoder.wan.state_dict().items()}
         self.optimiser = torch.optim.AdamW(
-            autoencoder.wan.parameters(), lr=config.learning_rate, betas=BETAS, weight_decay=0.0
-        )
+            [p for p in autoencoder.wan.parameters() if p.requires_grad], lr=config.learning_rate, betas=BETAS,
+            weight_decay=0.0,
+        )  # fmt: skip
 
     def step(self) -> float:
         """Do the next step and return its loss."""
@@ -123,8 +128,12 @@ class AutoencoderTrainer:
         self.average, self.done = state["average"], state["done"]
 
     def result(self) -> VideoAutoencoder:
-        """The averaged autoencoder, its latents scaled to mean 0 and variance 1 as measured on training clips."""
+        """The averaged autoencoder; unless only its decoder was trained, its latents are scaled to mean 0 and variance
+        1 as measured on training clips."""
         config = self.autoencoder.config
+        if self.config.decoder_only:
+            self.autoencoder.wan.load_state_dict(self.average)
+            return self.autoencoder.requires_grad_(False).eval()
         plain = dataclasses.replace(config, mean=(0.0,) * config.channels, std=(1.0,) * config.channels)
         measured = VideoAutoencoder(plain)
         measured.wan.load_state_dict(self.average)

@@ -12,7 +12,11 @@ HELP = "measure a Prophet's prophecies of recorded episodes against what happene
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", type=Path, required=True, help="folder of the Prophet")
-    parser.add_argument("--episodes", type=Path, required=True, help="dataset it was not trained on")
+    parser.add_argument("--episodes", type=Path, help="dataset it was not trained on")
+    parser.add_argument("--gate", action="store_true", help="instead: does it rank rollouts in an unseen cell? (long)")
+    parser.add_argument("--starts", type=int, default=64, help="gate: groups of rollouts (default: %(default)s)")
+    parser.add_argument("--group", type=int, default=8, help="gate: rollouts of a group (default: %(default)s)")
+    parser.add_argument("--adapt-steps", type=int, default=500, help="gate: of adaptation (default: %(default)s)")
     parser.add_argument("--task", default="grasp_bottle", help="task name or YAML (default: %(default)s)")
     parser.add_argument("--cell", help="cell YAML whose camera took the pictures, for episodes that do not say it")
     parser.add_argument(
@@ -52,7 +56,33 @@ def rivals(words: list[str]) -> dict[str, Path]:
     return found
 
 
+def gate(args: argparse.Namespace) -> int:
+    """Run the gate in the unseen cell of ``--seed``; a run that was killed goes on."""
+    from prophrl_core.errors import UserError
+    from prophrl_core.figures import report
+
+    from prophrl_training.gate_run import GateConfig, GateRun
+
+    if args.starts < 1 or args.group < 2 or args.adapt_steps < 1:
+        raise UserError("gate: expected --starts and --adapt-steps of 1 or more and --group of 2 or more")
+    folder = args.out or Path("runs") / "gate" / f"{args.task}-{args.seed}"
+    config = GateConfig(
+        starts=args.starts, group=args.group, adapt_steps=args.adapt_steps, threads=args.threads,
+        processes=args.threads,
+    )  # fmt: skip
+    started = time.monotonic()
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def say(text: str) -> None:
+        print(f"{time.monotonic() - started:5.0f} s  {text}", flush=True)
+
+    report(GateRun(args.weights, args.task, args.seed, folder, config, say).run(), args.json)
+    return 0
+
+
 def run(args: argparse.Namespace) -> int:
+    if args.gate:
+        return gate(args)
     import cv2
     import torch
     from prophrl_core.cell import load_cell
@@ -70,6 +100,8 @@ def run(args: argparse.Namespace) -> int:
     from prophrl_training.prophet_report import Film, shown_episodes, write_report
     from prophrl_training.prophet_scores import CEILING, COPY, OURS
 
+    if args.episodes is None:
+        raise UserError("eval prophet: expected --episodes DATASET or --gate, got neither")
     for name, least in (("n", 1), ("videos", 0), ("seed", 0), ("batch", 1), ("threads", 1)):
         if getattr(args, name) < least:
             raise UserError(f"--{name}: expected {least} or more, got {getattr(args, name)}")

@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--motion-weight", type=float, default=2.0, help="how much more changing latents count")
     parser.add_argument("--state-weight", type=float, default=0.5, help="of the loss on objects, contact, success")
     parser.add_argument("--given-noise", type=float, default=0.1, help="noise on the given frame, against drift")
+    parser.add_argument("--decoder-steps", type=int, default=0, help="first sharpen the pictures of this one cell")
     parser.add_argument("--from-scratch", action="store_true", help="keep the autoencoder of --weights only")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="bfloat16", help="of products")
     parser.add_argument("--checkpointing", action="store_true", help="less memory for more time")
@@ -53,6 +54,8 @@ def run(args: argparse.Namespace) -> int:
     for name in ("steps", "batch", "episodes", "lora"):
         if (value := getattr(args, name)) is not None and value < 1:
             raise UserError(f"--{name}: expected 1 or more, got {value}")
+    if args.decoder_steps < 0 or (args.decoder_steps and len(args.dataset) > 1):
+        raise UserError("--decoder-steps: expected 0 or more, and one --dataset: a decoder is sharpened for one cell")
     torch.set_num_threads(args.threads)
     task, cell = load_task(args.task), load_cell(args.cell) if args.cell else None
     model, autoencoder = checkpoints.load(args.weights, torch.float32)
@@ -82,10 +85,27 @@ def run(args: argparse.Namespace) -> int:
         "datasets": " ".join(folder.name for folder in args.dataset), "episodes": str(used), "seed": str(args.seed),
         "steps": str(args.steps), "from": "scratch" if args.from_scratch else args.weights.name,
     }  # fmt: skip
+    if args.decoder_steps:
+        autoencoder = _sharpened(args, autoencoder, model.prophet, dataset, positions, task)
+        origin["decoder_steps"] = str(args.decoder_steps)
     model.requires_grad_(True)
     train(model, autoencoder, clips, config, args.out, origin, Progress(args.steps, log=args.out / "loss.csv"))
     print(f"{args.out}: {time.monotonic() - started:.0f} s in all")
     return 0
+
+
+def _sharpened(args: argparse.Namespace, autoencoder, config, dataset, positions: list[int], task):
+    """The autoencoder with a decoder that knows the cell; its latents stay what Prophet was trained on."""
+    from prophrl_training.datasets.conversion import IMAGE_PREFIX
+    from prophrl_training.progress import Progress
+    from prophrl_training.train_autoencoder import AutoencoderTraining, ClipSource, train_autoencoder
+
+    source = ClipSource(dataset, IMAGE_PREFIX + task.image.camera, (config.width, config.height), positions)
+    training = AutoencoderTraining(
+        steps=args.decoder_steps, batch=3, seed=args.seed, learning_rate=1e-3, precision=args.precision,
+        decoder_only=True,
+    )  # fmt: skip
+    return train_autoencoder(autoencoder, source, training, args.out, Progress(args.decoder_steps))
 
 
 def _encoded(done: int, total: int) -> None:
