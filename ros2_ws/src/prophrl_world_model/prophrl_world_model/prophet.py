@@ -117,6 +117,10 @@ class Prophet(CosmosTransformer3DModel):
         self.memory = HistoryMemory(config) if config.history_order != "none" else None
         self.state_head = StateHead(config.hidden, config.state_objects) if config.state_objects else None
 
+    def to(self, *arguments, **words) -> Prophet:
+        """As any module's: diffusers' own warns of layers kept in float32 also where there are none."""
+        return nn.Module.to(self, *arguments, **words)
+
     def condition(
         self,
         known_BT: Tensor,
