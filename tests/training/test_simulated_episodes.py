@@ -214,3 +214,20 @@ def test_a_policys_actions_are_the_commanded_motion(env):
     np.testing.assert_array_equal(seen[1]["image"], take.pictures[second])
     np.testing.assert_allclose(seen[1]["proprio"], take.proprio[second], atol=1e-6)
     assert seen[0]["image"].shape == (64, 64, 3) and seen[0]["proprio"].dtype == np.float32
+
+
+def test_rollouts_of_a_given_length_go_on_beyond_success_and_beyond_a_contact_stop(env):
+    def press(observation):
+        chunk = np.zeros((20, 7))
+        chunk[:, 2] = 0.02  # the tool points down
+        return chunk
+
+    env.reset(seed=4)
+    take = play_policy(env, press, latency=0.1, steps=70)
+    check(take)
+    assert len(take.actions) == 71 and env.motion.contact_stop
+    stopped = np.flatnonzero(np.array(take.contact)[:, 1])[0]
+    assert 10 < stopped < 60
+    assert all(picture is take.pictures[stopped] for picture in take.pictures[stopped + 1 :]), "the arm stands still"
+    below = np.array(take.proprio)[:, 2]
+    assert below[-1] < below[stopped] - 0.1, "what the policy asks for goes on"

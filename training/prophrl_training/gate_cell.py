@@ -9,6 +9,7 @@ import dataclasses
 import multiprocessing
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -36,7 +37,7 @@ SMALL = 64  # pixels of the pictures that the judge sees
 
 @dataclasses.dataclass(frozen=True)
 class Rollout:
-    """One episode of a policy. ``frames_FHW3`` is kept of some only; the first picture of all."""
+    """One episode of a policy: its first picture, all pictures small, and what was commanded."""
 
     policy: str
     group: int
@@ -45,12 +46,21 @@ class Rollout:
     proprio_FP: np.ndarray
     actions_K7: np.ndarray
     success_F: np.ndarray
-    frames_FHW3: np.ndarray | None
 
     @property
     def succeeded(self) -> bool:
         """Whether the goal was held."""
         return bool(self.success_F.any())
+
+
+class Job(NamedTuple):
+    """One rollout to play: ``steps`` as of ``play_policy``; ``keep`` the take itself."""
+
+    bundle: Path
+    scene: int
+    noise: int
+    steps: int | None = None
+    keep: bool = False
 
 
 class GateCell:
@@ -115,10 +125,8 @@ class GateCell:
         )
         return out
 
-    def rollouts(
-        self, jobs: list[tuple[Path, int, int, bool]], processes: int
-    ) -> Iterable[tuple[Rollout, Take | None]]:
-        """One rollout for each (bundle, scene, noise, keep), in order; the take itself where ``keep``."""
+    def rollouts(self, jobs: list[Job], processes: int) -> Iterable[tuple[Rollout, Take | None]]:
+        """One rollout a job, in order; the take itself where asked for."""
         if processes == 1:
             _begin(self)
             yield from map(_roll, jobs)
@@ -138,8 +146,8 @@ def _begin(cell: GateCell) -> None:
     _cell, _env = cell, cell.environment()
 
 
-def _roll(job: tuple[Path, int, int, bool]) -> tuple[Rollout, Take | None]:
-    bundle, scene, noise, keep = job
+def _roll(job: Job) -> tuple[Rollout, Take | None]:
+    bundle, scene, noise = job.bundle, job.scene, job.noise
     if bundle not in _policies:
         _policies[bundle] = load_policy(read_bundle(bundle), "onnx")
     policy, rng = _policies[bundle], np.random.default_rng([_cell.seed, 2, scene, noise])
@@ -149,11 +157,10 @@ def _roll(job: tuple[Path, int, int, bool]) -> tuple[Rollout, Take | None]:
         return policy.infer(observation["image"], observation["proprio"], _cell.task.instruction, noise_TD)
 
     _env.reset(seed=scene)
-    take = play_policy(_env, infer, LATENCY)
+    take = play_policy(_env, infer, LATENCY, job.steps)
     frames = np.stack(take.pictures)
     rollout = Rollout(
         bundle.name, scene, frames[0], shrunk(torch.from_numpy(frames), SMALL).numpy(),
         np.array(take.proprio, np.float32), np.array(take.actions[:-1]), np.array(take.success, bool),
-        frames if keep else None,
     )  # fmt: skip
-    return rollout, take if keep else None
+    return rollout, take if job.keep else None

@@ -27,7 +27,7 @@ from prophrl_training.datasets.dataset_writer import write_dataset
 from prophrl_training.datasets.metadata_writer import DatasetSpec
 from prophrl_training.datasets.parts import read_part
 from prophrl_training.datasets.reader import open_dataset
-from prophrl_training.gate_cell import GateCell, Rollout
+from prophrl_training.gate_cell import GateCell, Job, Rollout
 from prophrl_training.judge import Judge
 from prophrl_training.outcome_predictor import OutcomePredictor
 from prophrl_training.picture_trunk import shrunk
@@ -54,6 +54,7 @@ class GateConfig:
     sft_steps: tuple[int, ...] = (100, 250, 600)
     starts: int = 64
     group: int = 8
+    steps: int = 96  # of every rollout, whatever happens in it
     other_starts: int = 96  # of the other policies, one rollout each
     adapt_steps: int = 500
     decoder_steps: int = 400
@@ -99,10 +100,10 @@ class GateRun:
         for steps in self.config.sft_steps:
             self.cell.train_policy(takes, steps, self._policies, lambda row: None)
             self.say(f"a policy of {steps} steps")
-        jobs = [(self.bundles[-1], 100_000 + n, 0, True) for n in range(self.config.logged)]
+        jobs = [Job(self.bundles[-1], 100_000 + n, 0, keep=True) for n in range(self.config.logged)]
         env = self.cell.environment()
         for number, (_, take) in enumerate(self.cell.rollouts(jobs, self.config.processes)):
-            env.reset(seed=jobs[number][1])
+            env.reset(seed=jobs[number].scene)
             parts.append(work / f"policy-{number:04d}")
             stage_take(env, take, LOGGED, number, parts[-1])
         env.close()
@@ -132,8 +133,9 @@ class GateRun:
         path = self.folder / "rollouts.npz"
         if not path.exists():
             strongest = self.bundles[-1]
-            jobs = [(strongest, s, n, False) for s in range(self.config.starts) for n in range(self.config.group)]
-            jobs += [(b, 200_000 + s, 0, False) for b in self.bundles[:-1] for s in range(self.config.other_starts)]
+            c = self.config
+            jobs = [Job(strongest, s, n, c.steps) for s in range(c.starts) for n in range(c.group)]
+            jobs += [Job(b, 200_000 + s, 0, c.steps) for b in self.bundles[:-1] for s in range(c.other_starts)]
             rollouts = []
             for rollout, _ in self.cell.rollouts(jobs, self.config.processes):
                 rollouts.append(rollout)
@@ -159,7 +161,7 @@ class GateRun:
         logged = [
             Rollout(
                 "logged", n, e.frames_FHW3[0], shrunk(torch.from_numpy(e.frames_FHW3), 64).numpy(),
-                dataset.rows(n, ["observation.proprio"])["observation.proprio"], e.actions_K7, e.labels.success_F, None,
+                dataset.rows(n, ["observation.proprio"])["observation.proprio"], e.actions_K7, e.labels.success_F,
             )
             for n, e in enumerate(read_prophet_episodes(dataset, environment.model.prophet, self.cell.task))
         ]  # fmt: skip
@@ -229,5 +231,5 @@ def _load(path: Path) -> list[Rollout]:
         parts = {name: np.split(data[name], ends[name]) for name in _RAGGED}
         first = data["first"]
     return [
-        Rollout(f[0], f[1], first[i], *[parts[name][i] for name in _RAGGED], None) for i, f in enumerate(facts)
+        Rollout(f[0], f[1], first[i], *[parts[name][i] for name in _RAGGED]) for i, f in enumerate(facts)
     ]

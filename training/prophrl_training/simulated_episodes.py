@@ -107,7 +107,7 @@ class Take:
         self.proprio.append(proprio)
         self.objects.append(np.concatenate([action.proprioception(T, 0.0)[:9] for T in env.truth().values()]))
         self.contact.append([float(env.plant.touching()), float(env.motion.contact_stop)])
-        self.success.append(env.success)
+        self.success.append(env.success or (bool(self.success) and self.success[-1]))
 
 
 def play(env: CellEnv, actions: Iterator[np.ndarray]) -> Take:
@@ -129,23 +129,34 @@ def play(env: CellEnv, actions: Iterator[np.ndarray]) -> Take:
     return take
 
 
-def play_policy(env: CellEnv, infer: Callable[[dict], np.ndarray], latency: float) -> Take:
+def play_policy(
+    env: CellEnv, infer: Callable[[dict], np.ndarray], latency: float, steps: int | None = None
+) -> Take:
     """Play one episode of a chunk policy after a reset; actions are what was carried out, as recordings have them.
 
-    ``infer`` maps an observation (``image``, ``proprio``) to a chunk (T, 7).
+    ``infer`` maps an observation (``image``, ``proprio``) to a chunk (T, 7). With ``steps`` exactly so many are played:
+    beyond success, and beyond a contact stop with an arm that no longer follows, as a policy would go on in a dream.
+    The length then says nothing of the outcome.
     """
     take, poses = Take(), []
+    most = env.task.horizon_steps if steps is None else steps
 
     def see() -> None:
         take.see(env, env.proprio())
         poses.append((env.commanded_pose.copy(), float(env.proprio()[9])))
 
     see()
-    while not env.over:
-        chunk_TD = infer({"image": take.pictures[-1], "proprio": env.proprio().astype(np.float32)})
-        env.advance(chunk_TD, env.task.execute_steps, latency, see)
-    steps = [action.delta(before, after, openness) for (before, _), (after, openness) in pairwise(poses)]
-    take.actions = [*steps, action.delta(poses[-1][0], poses[-1][0], poses[-1][1])]
+    while len(poses) <= most and (steps is not None or not env.over):
+        chunk_TD = infer({"image": take.pictures[-1], "proprio": take.proprio[-1].astype(np.float32)})
+        wanted = min(env.task.execute_steps, most + 1 - len(poses))
+        if not env.motion.contact_stop:
+            env.advance(chunk_TD, wanted, latency, see, beyond=steps is not None)
+            continue
+        for T, openness in zip(*action.integrate(poses[-1][0], env.permitted(chunk_TD)[:wanted]), strict=True):
+            take.see(env, action.proprioception(T, openness))
+            poses.append((T, float(openness)))
+    done = [action.delta(before, after, openness) for (before, _), (after, openness) in pairwise(poses)]
+    take.actions = [*done, action.delta(poses[-1][0], poses[-1][0], poses[-1][1])]
     return take
 
 

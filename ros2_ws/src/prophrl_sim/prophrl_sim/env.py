@@ -71,13 +71,18 @@ class CellEnv(gymnasium.Env):
         return self.observe(), float(success), success or stopped, self.over and not (success or stopped), self._info()
 
     def advance(
-        self, chunk_TD: np.ndarray, steps: int, latency: float = 0.0, watch: Callable[[], None] = lambda: None
+        self,
+        chunk_TD: np.ndarray,
+        steps: int,
+        latency: float = 0.0,
+        watch: Callable[[], None] = lambda: None,
+        beyond: bool = False,
     ) -> dict:
         """Run ``steps`` step periods with a chunk (T, 7) planned from the present observation; returns the info.
 
         It takes effect ``latency`` s from now; until then what was in force goes on, and the chunk's
-        actions of that time are dropped. Stops early, at a step's end, when the trial is over. Draws nothing;
-        ``watch()`` is called after each step.
+        actions of that time are dropped. Stops early, at a step's end, when the trial is over (with
+        ``beyond`` only when a contact stopped the arm). Draws nothing; ``watch()`` is called after each step.
         """
         chunk_TD = self.permitted(chunk_TD)
         observed = self.motion.time
@@ -88,7 +93,7 @@ class CellEnv(gymnasium.Env):
             self.steps += 1
             self._waypoint, self._openness = self.motion.commanded()
             watch()
-            if self.over:
+            if self.motion.contact_stop or (self.over and not beyond):
                 break
         return self._info()
 
