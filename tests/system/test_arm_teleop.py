@@ -36,6 +36,13 @@ def tool(rig):
     return np.array(rig.control.request("state")["tcp"])
 
 
+def steady_speed(targets):
+    """Of the commanded tool while nothing slows it down, m/s."""
+    t = np.array([m.header.stamp.sec + m.header.stamp.nanosec * 1e-9 for m in targets])
+    p = np.array([[m.tcp.position.x, m.tcp.position.y, m.tcp.position.z] for m in targets])
+    return np.percentile(np.linalg.norm(p[12:] - p[:-12], axis=1) / (t[12:] - t[:-12]), 75)
+
+
 def rests(rig, seconds=0.25):
     before = rig.joints()
     rig.client.spin(seconds)
@@ -53,22 +60,25 @@ def test_the_true_tool_moves_the_right_way_at_the_right_scale_while_the_deadman_
     client.jog(0.2, twist, frame=frame, deadman=False)
     start = tool(rig)
     assert rests(rig)
+    client.targets.clear()
     client.jog(1.0, twist, frame=frame, openness=0.5)
     assert client.status.mode == ArmStatus.MODE_EXECUTING and client.status.control == ArmStatus.CONTROL_TELEOP
     client.release()
     client.until_mode(ArmStatus.MODE_READY, limit=1.0)
     client.spin(0.3)
-    T, asked = tool(rig), se3.pose_from_rotvec(np.array(twist))
+    T, asked = tool(rig), np.array(twist)
+    assert steady_speed(client.targets) == pytest.approx(np.linalg.norm(asked[:3]), rel=0.03)
     if frame == TeleopCommand.FRAME_BASE:
         moved = T[:3, 3] - start[:3, 3]
-    else:
-        moved = start[:3, :3].T @ (T[:3, 3] - start[:3, 3])
-        assert se3.matrix_to_rotvec(start[:3, :3].T @ T[:3, :3])[2] == pytest.approx(twist[5], abs=0.05)
-    if not any(twist[3:]):
-        assert np.allclose(moved, asked[:3, 3], atol=0.012)
+        seconds = np.linalg.norm(moved) / np.linalg.norm(asked[:3])
+        assert np.allclose(moved, seconds * asked[:3], atol=0.004)
     else:  # the tool's axes turn with it: an arc
-        chord = math.hypot(*twist[:2]) * math.sin(twist[5] / 2) / (twist[5] / 2)
-        assert np.linalg.norm(moved) == pytest.approx(chord, abs=0.012)
+        moved = start[:3, :3].T @ (T[:3, 3] - start[:3, 3])
+        turned = se3.matrix_to_rotvec(start[:3, :3].T @ T[:3, :3])[2]
+        seconds = turned / asked[5]
+        chord = np.linalg.norm(asked[:3]) * math.sin(turned / 2) / (asked[5] / 2)
+        assert np.linalg.norm(moved) == pytest.approx(chord, abs=0.006)
+    assert 0.6 < seconds < 1.12, "a busy machine's gaps slow the arm down; it never goes further than asked"
     assert rests(rig) and client.gripper[-1].openness == 0.5 and not client.events
     steps = client.executed
     assert {(s.source, s.episode_id) for s in steps} == {(ActionChunk.SOURCE_TELEOP, EPISODE)} and len(steps) >= 9
