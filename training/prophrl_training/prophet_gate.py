@@ -22,6 +22,7 @@ from prophrl_training.prophet_episodes import poses_of
 from prophrl_training.ranking import agreement, bootstrap_interval, within_group_auc
 
 _AT_ONCE = 32  # rollouts imagined together
+_ASK_EVERY = 8  # steps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,17 +85,18 @@ def judged(judge: Judge, clips: list[np.ndarray]) -> np.ndarray:
 
 @torch.no_grad()
 def predicted(predictor: OutcomePredictor, rollouts: list[Rollout]) -> np.ndarray:
-    """Probability (R,) by the no-video predictor, from the first picture and the commanded poses."""
-    logits = []
+    """Probability (R,) by the no-video predictor, from the first picture and the commanded poses.
+
+    As the judge, it is asked along the rollout whether the goal has been held by then; the largest answer counts.
+    """
+    largest = []
     for rollout in rollouts:
         steps = min(len(rollout.proprio_FP), predictor.config.horizon)
-        logits.append(
-            predictor(
-                torch.from_numpy(rollout.first_HW3[None]), torch.from_numpy(rollout.proprio_FP[None, :steps]),
-                torch.tensor([steps]),
-            )
-        )  # fmt: skip
-    return torch.cat(logits).sigmoid().double().numpy()
+        ends = torch.arange(steps, 0, -_ASK_EVERY)
+        frames = torch.from_numpy(rollout.first_HW3)[None].expand(len(ends), -1, -1, -1)
+        poses = torch.from_numpy(rollout.proprio_FP[:steps])[None].expand(len(ends), -1, -1)
+        largest.append(predictor(frames, poses, ends).max())
+    return torch.stack(largest).sigmoid().double().numpy()
 
 
 def grouped(rollouts: list[Rollout], values_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
