@@ -7,7 +7,7 @@ import pytest
 from prophrl_core import action
 from prophrl_training import gate_run
 from prophrl_training.gate_cell import FIRST_CELL, SMALL, GateCell, Rollout
-from prophrl_training.prophet_gate import grouped, imagine, policy_figures, ranking_figures
+from prophrl_training.prophet_gate import grouped, imagine, policy_figures, predicted, ranking_figures
 from prophrl_world_model.imagination import Imagined
 
 K, SIDE = 8, 64
@@ -94,3 +94,16 @@ def test_the_gates_cell_is_one_that_no_training_draws(task):
     cell = GateCell(task, 5)
     assert cell.cell.name == f"sim-{FIRST_CELL + 5}" and cell.task.name == task
     assert cell.cell == GateCell(task, 5).cell != GateCell(task, 6).cell
+
+
+def test_the_no_video_predictor_is_asked_along_the_rollout_and_the_largest_answer_counts():
+    class Predictor:
+        config = types.SimpleNamespace(horizon=30)
+
+        def __call__(self, frames, poses, steps):
+            assert frames.shape[0] == poses.shape[0] == len(steps) and poses.shape[1] <= 30
+            return -(steps.float() - 13.0).abs()
+
+    found = predicted(Predictor(), [rollout(40), rollout(4)])
+    ends = [np.arange(30, 0, -8), np.arange(5, 0, -8)]
+    assert found == pytest.approx([1 / (1 + np.exp(np.abs(e - 13.0).min())) for e in ends])
