@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import socket
 import time
 import uuid
@@ -29,6 +30,14 @@ SHUTDOWN_GRACE_S = 1
 HELD_FOR = {"Cache-Control": "private, max-age=3600"}
 
 
+class _PatientServer(uvicorn.Server):
+    """A Ctrl-C comes twice, from the terminal and from ros2 launch; the second must not cut the shutdown short."""
+
+    def handle_exit(self, sig: int, frame) -> None:
+        if not (self.should_exit and sig == signal.SIGINT):
+            super().handle_exit(sig, frame)
+
+
 class ConsoleServer:
     """Binds at once (UserError when the port is taken); ``run`` serves until ``stop`` or a signal."""
 
@@ -47,7 +56,7 @@ class ConsoleServer:
             Gate(app, self.token, self.port), log_level="warning", ws="wsproto", access_log=False, lifespan="on",
             timeout_graceful_shutdown=SHUTDOWN_GRACE_S,
         )
-        self._server = uvicorn.Server(config)
+        self._server = _PatientServer(config)
 
     def address(self, host: str) -> str:
         """What to open in a browser; with the token where one is needed."""
