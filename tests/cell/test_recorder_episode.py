@@ -394,7 +394,8 @@ def test_pictures_from_before_the_start_are_left_out_but_not_those_of_a_clock_th
     episode = meta()
     started_ns = int(episode.started * 1e9)
     recorder.begin(episode)
-    for number, taken_s in enumerate((-0.05, -0.02, 0.01, 0.04, -3600.0)):  # the first also comes before the start
+    times = (-0.05, -0.02, 0.01, 0.04, -0.3, -3600.0)  # the first also comes before the start
+    for number, taken_s in enumerate(times):
         taken_ns = started_ns + int(taken_s * 1e9)
         picture = image_message(taken_ns, "camera_front", "rgb8", scene(number))
         recorder.put(COLOUR, started_ns + (2 * number - 1) * 5_000_000, picture)
@@ -402,6 +403,20 @@ def test_pictures_from_before_the_start_are_left_out_but_not_those_of_a_clock_th
     recorder.close(30)
     read = read_episode(tmp_path / episode.episode_id)
     taken = [t - episode.started for t, _ in read.frames("front")]
-    assert taken == pytest.approx([0.01, 0.04, -3600.0], abs=1e-5)
+    assert taken == pytest.approx([0.01, 0.04, -0.3, -3600.0], abs=1e-5)
     summary = {s.topic: s for s in read.meta.streams}[f"{COLOUR}/compressed"]
-    assert (summary.messages, summary.lost) == (3, 0)
+    assert (summary.messages, summary.lost) == (4, 0)
+
+
+def test_a_camera_whose_stamps_lag_costs_no_more_than_the_first_second(tmp_path):
+    recorder = recorder_for(tmp_path, RecorderSpec(min_free_bytes=0))
+    episode = meta()
+    started_ns = int(episode.started * 1e9)
+    recorder.begin(episode)
+    for number in range(60):
+        received_ns = started_ns + number * 33_000_000
+        taken_ns = min(received_ns - 900_000_000, started_ns - 100_000_000)
+        recorder.put(COLOUR, received_ns, image_message(taken_ns, "camera_front", "rgb8", scene(number % 50)))
+    recorder.end(episode.started + 2.0, "success", "", "")
+    recorder.close(30)
+    assert len(list(read_episode(tmp_path / episode.episode_id).frames("front"))) == 29

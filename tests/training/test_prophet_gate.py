@@ -1,10 +1,12 @@
 """Prophet's gate: what is imagined for whom, groups, and what a killed run keeps. No training, no simulator."""
 
+import dataclasses
 import types
 
 import numpy as np
 import pytest
 from prophrl_core import action
+from prophrl_core.errors import UserError
 from prophrl_training import gate_run
 from prophrl_training.gate_cell import FIRST_CELL, SMALL, GateCell, Rollout
 from prophrl_training.prophet_gate import grouped, imagine, policy_figures, predicted, ranking_figures
@@ -107,3 +109,30 @@ def test_the_no_video_predictor_is_asked_along_the_rollout_and_the_largest_answe
     found = predicted(Predictor(), [rollout(40), rollout(4)])
     ends = [np.arange(30, 0, -8), np.arange(5, 0, -8)]
     assert found == pytest.approx([1 / (1 + np.exp(np.abs(e - 13.0).min())) for e in ends])
+
+
+def test_a_folder_of_something_else_or_of_another_gate_is_refused_untouched(tmp_path):
+    weights, folder = tmp_path / "weights", tmp_path / "out"
+    weights.mkdir()
+    for name in ("prophet.safetensors", "autoencoder.safetensors"):
+        (weights / name).write_bytes(b"one")
+
+    def gate(seed=0, config=gate_run.GateConfig(), out=folder):
+        return gate_run.GateRun(weights, "grasp_bottle", seed, out, config, print)
+
+    (folder / "parts").mkdir(parents=True)
+    (folder / "parts" / "thesis.tex").write_text("years of work")
+    with pytest.raises(UserError, match="found other files; give another --out"):
+        gate().claim_folder()
+    assert (folder / "parts" / "thesis.tex").read_text() == "years of work"
+    mine = tmp_path / "mine"
+    gate(out=mine).claim_folder()
+    (mine / "rollouts.npz").touch()
+    gate(out=mine, config=gate_run.GateConfig(threads=1, processes=1)).claim_folder()
+    others = [gate(1, out=mine), gate(config=dataclasses.replace(gate_run.GateConfig(), starts=3), out=mine)]
+    for other in others:
+        with pytest.raises(UserError, match="other weights, cell or sizes"):
+            other.claim_folder()
+    (weights / "prophet.safetensors").write_bytes(b"two")
+    with pytest.raises(UserError, match="other weights, cell or sizes"):
+        gate(out=mine).claim_folder()

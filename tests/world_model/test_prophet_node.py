@@ -29,6 +29,7 @@ from prophrl_interfaces.msg import (  # noqa: E402
 )
 from prophrl_world_model import checkpoints  # noqa: E402
 from prophrl_world_model.autoencoder import VideoAutoencoder  # noqa: E402
+from prophrl_world_model.config import named  # noqa: E402
 from prophrl_world_model.live_imagination import ChunkImagination, check_fits  # noqa: E402
 from prophrl_world_model.prophet import Prophet  # noqa: E402
 from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data  # noqa: E402
@@ -75,9 +76,11 @@ def test_weights_of_another_task_or_camera_are_refused(miniature, tmp_path):
     fitting = miniature(height=SIZE, width=SIZE, chunk_steps=ACTION.chunk_steps)
     task, camera = load_task("grasp_bottle"), load_cell("sim").camera("front")
     check_fits(fitting, task, camera, tmp_path)
+    check_fits(named("prophet-tiny"), task, camera, tmp_path)
     for words, config, other in (
         ("rate 10 Hz", dataclasses.replace(fitting, rate_hz=5.0), camera),
-        ("chunk 20 steps", dataclasses.replace(fitting, chunk_steps=8), camera),
+        ("chunk of 8 steps, .* to 20, .* got 4", dataclasses.replace(fitting, chunk_steps=4), camera),
+        ("chunk of 8 steps, .* to 20, .* got 24", dataclasses.replace(fitting, chunk_steps=24), camera),
         ("square frames 32x32", dataclasses.replace(fitting, height=48), camera),
         ("expected 560x480 pixels", fitting, dataclasses.replace(camera, width=320)),
         ("it is on the tool", fitting, dataclasses.replace(camera, T_tool0_camera=(0.0,) * 6)),

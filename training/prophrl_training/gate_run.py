@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from prophrl_core.bundle import sha256_file
+from prophrl_core.errors import UserError
 from prophrl_core.figures import Figure
 from prophrl_world_model import checkpoints
 from prophrl_world_model.imagination import ImaginationEnv
@@ -43,6 +45,7 @@ from prophrl_training.prophet_gate import (
 from prophrl_training.simulated_episodes import SimulatedSource, source_facts, stage_take
 
 LOGGED = "policy-logged"
+MARK = "gate.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,8 +78,26 @@ class GateRun:
         self._policies = folder / "policies"
         torch.set_num_threads(config.threads)
 
+    def claim_folder(self) -> None:
+        """UserError when the folder holds something else, or a run with other weights, cell or sizes: its stages would
+        pass for this one's."""
+        config = dataclasses.asdict(dataclasses.replace(self.config, processes=0, threads=0))
+        weights = {name: sha256_file(self.weights / name) for name in (checkpoints.PROPHET, checkpoints.AUTOENCODER)}
+        facts = json.dumps({"task": self.task, "seed": self.seed, "weights": weights, "config": config}, sort_keys=True)
+        mark = self.folder / MARK
+        if mark.is_file() and mark.read_text(encoding="utf-8") == facts:
+            return
+        if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+            found = "a gate with other weights, cell or sizes" if mark.is_file() else "other files"
+            raise UserError(
+                f"{self.folder}: expected nothing there or this gate's own run, found {found}; give another --out"
+            )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        mark.write_text(facts, encoding="utf-8")
+
     def run(self) -> list[Figure]:
         """All stages; the figures."""
+        self.claim_folder()
         self.log_episodes()
         self.adapt()
         rollouts = self.roll_out()

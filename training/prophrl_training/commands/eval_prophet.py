@@ -60,9 +60,11 @@ def gate(args: argparse.Namespace) -> int:
     """Run the gate in the unseen cell of ``--seed``; a run that was killed goes on."""
     from prophrl_core.errors import UserError
     from prophrl_core.figures import report
+    from prophrl_world_model import checkpoints
 
     from prophrl_training.gate_run import GateConfig, GateRun
 
+    checkpoints.load(args.weights)  # a wrong folder is told now, not after the demonstrations
     if args.starts < 1 or args.group < 2 or args.adapt_steps < 1:
         raise UserError("gate: expected --starts and --adapt-steps of 1 or more and --group of 2 or more")
     folder = args.out or Path("runs") / "gate" / f"{args.task}-{args.seed}"
@@ -71,7 +73,6 @@ def gate(args: argparse.Namespace) -> int:
         processes=args.threads,
     )  # fmt: skip
     started = time.monotonic()
-    folder.mkdir(parents=True, exist_ok=True)
 
     def say(text: str) -> None:
         print(f"{time.monotonic() - started:5.0f} s  {text}", flush=True)

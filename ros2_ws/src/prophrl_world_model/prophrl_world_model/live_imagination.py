@@ -23,13 +23,17 @@ def check_fits(config: ProphetConfig, task: TaskSpec, camera: CameraSpec, source
     x, y, width, height = task.image.crop
     for what, expected, got in (
         ("rate", f"{task.action.rate_hz:g} Hz", f"{config.rate_hz:g} Hz"),
-        ("chunk", f"{task.action.chunk_steps} steps", f"{config.chunk_steps} steps"),
         ("square frames", f"{config.width}x{config.width}", f"{config.width}x{config.height}"),
     ):
         if expected != got:
             raise UserError(
                 f"{source}: expected {what} {expected} for task {task.name}, got {got}; use a Prophet trained for it"
             )
+    if not task.execute_steps <= config.chunk_steps <= task.action.chunk_steps:
+        raise UserError(
+            f"{source}: expected a chunk of {task.execute_steps} steps, which {task.name} carries out, to "
+            f"{task.action.chunk_steps}, which its policies plan, got {config.chunk_steps}; use a Prophet trained for it"
+        )
     if x < 0 or y < 0 or x + width > camera.width or y + height > camera.height:
         raise UserError(
             f"camera {camera.name}: expected {x + width}x{y + height} pixels or more for the crop of {task.name}, got "

@@ -111,7 +111,7 @@ class EpisodeWriter:
         """Store one serialized message of a recorded topic; not a picture that was on its way when the episode began."""
         stream = self._streams[topic]
         stamp_ns = header_stamp_ns(message) if stream.stamped and len(message) >= HEADER_BYTES else 0
-        if stream.recorded.type_name == IMAGE and EARLY_NS[0] < self._start_ns - stamp_ns < EARLY_NS[1]:
+        if self._is_early(stream, received_ns, stamp_ns):
             return
         # What was latched before the start comes with the start's time: its age is no clock skew.
         stream.statistics.saw(received_ns, stamp_ns if received_ns > self._start_ns else 0)
@@ -127,6 +127,16 @@ class EpisodeWriter:
         self._end_ns = max(self._end_ns, received_ns)
         self._mcap.write(stream.channel_id, received_ns, message)
         self.flush_if_due(received_ns)
+
+    def _is_early(self, stream: _Stream, received_ns: int, stamp_ns: int) -> bool:
+        """Whether a picture was on its way when the episode began.
+
+        Only before the stream's first one, and only in the first second: a clock that is set back later, or a camera
+        whose stamps lag, must cost no more than that.
+        """
+        first = stream.recorded.type_name == IMAGE and not stream.statistics.seen
+        late = abs(received_ns - self._start_ns) > EARLY_NS[1]
+        return first and not late and EARLY_NS[0] < self._start_ns - stamp_ns < EARLY_NS[1]
 
     def _look_at(self, topic: str, message: bytes) -> None:
         """The few messages whose content the episode's description repeats."""

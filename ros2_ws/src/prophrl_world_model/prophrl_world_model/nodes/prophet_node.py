@@ -69,12 +69,13 @@ class ProphetNode(ProcessNode):
         )  # fmt: skip
         action, self._seen_through = task.action, None
         config = LiveConfig(
-            action.chunk_steps, action.step_period, min(1.0 / camera.fps, 0.5 * action.step_period),
+            self._imagination.config.chunk_steps, action.step_period, min(1.0 / camera.fps, 0.5 * action.step_period),
             self._imagination.past_clips,
         )  # fmt: skip
         self._clip: deque[tuple[float, np.ndarray]] = deque()
         self._last_image: Image | None = None
-        size, K = self._imagination.image.size, action.chunk_steps
+        self._steps = K = self._imagination.config.chunk_steps
+        size = self._imagination.image.size
         seconds = self._try_out(size, K)
         self._open_topics()
         self._live = LiveProphet(config, self._imagination, self._show, self._report, self.get_logger().info)
@@ -110,7 +111,7 @@ class ProphetNode(ProcessNode):
             self.create_subscription(EpisodeEvent, "episode/event", self._on_event, EVENTS),
         ]
         action = self._task.action  # a clip is played before the next chunk is planned
-        timer = self.create_timer(self._task.execute_steps * action.step_period / action.chunk_steps, self._play)
+        timer = self.create_timer(self._task.execute_steps * action.step_period / self._steps, self._play)
         self._handles = [(self.destroy_subscription, s) for s in subscriptions]
         self._handles += [(self.destroy_timer, timer)]
         self._handles += [(self.destroy_publisher, p) for p in (self._preview, self._fidelity)]
@@ -159,7 +160,7 @@ class ProphetNode(ProcessNode):
             return
         chunk = LiveChunk(
             (message.source, message.sequence), seconds_of(message.observation_stamp),
-            actions.reshape(action.chunk_steps, action.dims), message,
+            actions.reshape(action.chunk_steps, action.dims)[: self._steps], message,
         )  # fmt: skip
         self._live.planned(message.episode_id, chunk)
 
