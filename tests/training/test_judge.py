@@ -146,7 +146,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(tmp_path):
     resumed = train(tmp_path / "killed")
     for name, value in whole.network.state_dict().items():
         assert torch.equal(value, resumed.network.state_dict()[name]), name
-        assert torch.equal(whole.average[name], resumed.average[name]), name
+        assert torch.equal(whole.average.weights[name], resumed.average.weights[name]), name
     other = LabelledClips(clips(6, 9), SMALL, WindowAugmentation())
     for change in ({"examples": other}, {"run": dataclasses.replace(config, learning_rate=1e-4)}):
         with pytest.raises(UserError, match="other settings or clips"):

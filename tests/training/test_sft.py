@@ -97,7 +97,7 @@ def test_a_killed_run_resumes_bit_for_bit(tmp_path):
     assert steps == [9, 12]
     for name, value in whole.network.state_dict().items():
         assert torch.equal(value, resumed.network.state_dict()[name]), name
-        assert torch.equal(whole.average[name], resumed.average[name]), name
+        assert torch.equal(whole.average.weights[name], resumed.average.weights[name]), name
     curves = [
         [line.rsplit(",", 1)[0] for line in (tmp_path / run / sft.CURVE_NAME).read_text().splitlines()]
         for run in ("whole", "killed")

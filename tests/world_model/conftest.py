@@ -19,7 +19,8 @@ MINIATURE = ProphetConfig(
     "miniature", 32, 48, chunk_steps=8, heads=2, head_dim=24, layers=2, adaln_dim=16, text_dim=20, arms=2,
     padding_channel=False, memory_pools=(1, 2, 4), history_frames=6,
     autoencoder=AutoencoderConfig(
-        base_dim=4, dim_mult=(1, 1, 2, 2), residual_blocks=1, channels=8, mean=(0.1,) * 8, std=(0.7,) * 8
+        base_dim=4, dim_mult=(1, 1, 2, 2), residual_blocks=1, channels=8, mean=(0.1,) * 8, std=(0.7,) * 8,
+        change_std=(0.5,) * 8,
     ),
 )  # fmt: skip
 

@@ -22,6 +22,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from prophrl_training.prophet_clips import ClipDataset
 from prophrl_training.schedule import cosine_rate
+from prophrl_training.training_state import load_state, save_state
 
 STATE = "training.pt"
 ADAPTED = ["to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2"]
@@ -95,31 +96,24 @@ class ProphetTrainer:
         self.done += 1
         return value
 
+    @property
+    def _identity(self) -> dict[str, str]:
+        return {"config": repr(self.config), "model": repr(self.model.prophet), **self.origin}
+
     def save(self, folder: Path) -> None:
         """Write what is needed to go on, whole or not at all."""
-        folder.mkdir(parents=True, exist_ok=True)
         state = {
-            "config": repr(self.config), "done": self.done, "model": self.model.state_dict(),
-            "average": self.average.state_dict(), "optimiser": self.optimiser.state_dict(), "origin": self.origin,
+            "done": self.done, "model": self.model.state_dict(), "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
         }  # fmt: skip
-        torch.save(state, folder / f"{STATE}.partial")
-        (folder / f"{STATE}.partial").replace(folder / STATE)
+        save_state(folder / STATE, self._identity, state)
 
     def resume(self, folder: Path) -> None:
         """Go on where a run with the same configuration and origin left off; nothing happens where none did."""
-        if not (folder / STATE).exists():
+        state = load_state(folder / STATE, self._identity, self.model.device)
+        if state is None:
             return
-        state = torch.load(folder / STATE, map_location=self.model.device, weights_only=True)
-        if state["config"] != repr(self.config):
-            raise UserError(f"{folder}: expected a run of this configuration, got another; choose another folder")
-        if state.get("origin", self.origin) != self.origin:
-            raise UserError(
-                f"{folder}: expected a run of {self.origin}, got one of {state['origin']}; choose another folder"
-            )
-        try:
-            self.model.load_state_dict(state["model"])
-        except RuntimeError:
-            raise UserError(f"{folder}: expected a run of this model, got another; choose another folder") from None
+        self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.done = state["done"]

@@ -6,7 +6,6 @@ was. What is kept at the end is the running average of the weights.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import math
 import time
@@ -22,6 +21,7 @@ from torch import Tensor
 
 from prophrl_training.classifier_files import SuccessClassifier
 from prophrl_training.schedule import cosine_rate
+from prophrl_training.training_state import WeightAverage, load_state, save_state, write_curve
 
 CHECKPOINT_NAME = "checkpoint.pt"
 CURVE_NAME = "curve.csv"
@@ -61,7 +61,7 @@ class ClassifierTrainer:
 
     def __init__(self, network: SuccessClassifier, config: ClassifierTraining, folder: Path) -> None:
         self.network, self.config, self.folder = network, config, folder
-        self.average = {name: value.clone() for name, value in network.state_dict().items()}
+        self.average = WeightAverage(network, config.ema)
         parameters = network.parameters()
         self._optimiser = torch.optim.AdamW(parameters, weight_decay=config.weight_decay, fused=True)
         self.step = 0
@@ -95,7 +95,7 @@ class ClassifierTrainer:
                 raise UserError(f"{what}: the loss is not finite at step {self.step}; lower the learning rate")
             self._optimiser.step()
             self.step += 1
-            self._update_average()
+            self.average.update(self.network)
             total, since = total + float(loss.detach()), since + 1
             if self.step % config.log_every == 0 or self.step == config.steps:
                 row = {"step": self.step, "loss": total / since, "validation_loss": math.nan, "learning_rate": rate}
@@ -118,39 +118,23 @@ class ClassifierTrainer:
     def averaged_network(self) -> SuccessClassifier:
         """A copy of the network with the moving-average weights, in evaluation mode."""
         network = type(self.network)(self.network.config)
-        network.load_state_dict(self.average)
+        network.load_state_dict(self.average.weights)
         return network.to(next(self.network.parameters()).device).eval()
-
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
-        for name, value in self.network.state_dict().items():
-            self.average[name].lerp_(value, 1.0 - decay)
 
     def _save(self) -> None:
         state = {
-            "identity": self._identity, "step": self.step, "network": self.network.state_dict(),
-            "average": self.average, "optimiser": self._optimiser.state_dict(), "rows": self._rows,
+            "step": self.step, "network": self.network.state_dict(), "average": self.average.weights,
+            "optimiser": self._optimiser.state_dict(), "rows": self._rows,
         }  # fmt: skip
-        partial = self.folder / (CHECKPOINT_NAME + ".partial")
-        torch.save(state, partial)
-        partial.replace(self.folder / CHECKPOINT_NAME)
-        with open(self.folder / CURVE_NAME, "w", newline="") as stream:
-            writer = csv.DictWriter(stream, CURVE_FIELDS)
-            writer.writeheader()
-            writer.writerows(self._rows)
+        save_state(self.folder / CHECKPOINT_NAME, self._identity, state)
+        write_curve(self.folder / CURVE_NAME, CURVE_FIELDS, self._rows)
 
     def _resume(self) -> None:
-        path = self.folder / CHECKPOINT_NAME
-        if not path.is_file():
+        state = load_state(self.folder / CHECKPOINT_NAME, self._identity)
+        if state is None:
             return
-        state = torch.load(path, weights_only=True)
-        if state["identity"] != self._identity:
-            raise UserError(
-                f"{path}: belongs to a run with other settings or clips; give another --out or delete it"
-            )
         self.network.load_state_dict(state["network"])
-        self.average = state["average"]
+        self.average.resume(state["average"], state["step"])
         self._optimiser.load_state_dict(state["optimiser"])
         self.step, self._rows = state["step"], state["rows"]
 

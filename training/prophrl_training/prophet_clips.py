@@ -20,7 +20,8 @@ from prophrl_world_model.action_streams import scalar_actions
 from prophrl_world_model.autoencoder import VideoAutoencoder
 from prophrl_world_model.config import TEMPORAL_STRIDE, ProphetConfig
 from prophrl_world_model.imagination import View, encoded_action_frames, extended_history
-from prophrl_world_model.state_head import state_targets
+from prophrl_world_model.latent_coding import encode_clips
+from prophrl_world_model.state_head import EVENTS, state_targets
 from prophrl_world_model.training_losses import ChunkBatch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -97,7 +98,7 @@ def encode_chain(
     latents, drawn = [], []
     for first in range(0, len(clips), batch):
         part = slice(first, first + batch)
-        latents.append(autoencoder.encode(frames[part].to(device)).cpu().half())
+        latents.append(encode_clips(config, autoencoder, frames[part].to(device)).cpu().half())
         if config.frame_stream != "none":
             encoded = encoded_action_frames(config, episode.view, autoencoder, poses[part], openness[part])
             drawn.append(encoded.cpu().half())
@@ -122,9 +123,13 @@ def states_of(episode: ProphetEpisode, config: ProphetConfig) -> np.ndarray | No
 
 
 class ClipDataset:
-    """Chains as batches that are pure functions of (seed, step); all clips of a batch have histories of one length."""
+    """Chains as batches that are pure functions of (seed, step); all clips of a batch have histories of one length.
 
-    def __init__(self, chains: Iterable[ClipChain], config: ProphetConfig):
+    ``contact_share`` of each batch is drawn from the clips in which the gripper is known to touch something: there a
+    trial is decided, and most of it is free motion.
+    """
+
+    def __init__(self, chains: Iterable[ClipChain], config: ProphetConfig, contact_share: float = 0.0):
         self.chains, self.config = list(chains), config
         self._clips = [(c, n) for c, chain in enumerate(self.chains) for n in range(len(chain))]
         if not self._clips:
@@ -134,6 +139,12 @@ class ClipDataset:
         frames = config.latent_frames
         self._most = 0 if config.history_order == "none" else -(-config.history_frames // frames)
         self._most = min(self._most, max(n for _, n in self._clips))
+        self._contact_share = contact_share
+        touching = len(EVENTS) - EVENTS.index("touching")
+        self._touching = [
+            (c, n) for c, n in self._clips
+            if (known := self.chains[c].states_NTS) is not None and bool((known[n, :, -touching] > 0.5).any())
+        ]  # fmt: skip
 
     def __len__(self) -> int:
         return len(self._clips)
@@ -149,8 +160,12 @@ class ClipDataset:
         """Batch number ``step``: a history length drawn from what there is, then clips that have it."""
         rng = np.random.default_rng([seed, step])
         clips_before = int(rng.integers(self._most + 1))
-        able = [(c, n) for c, n in self._clips if n >= clips_before]
-        chosen = [able[i] for i in rng.integers(len(able), size=size)]
+        able, touching = (
+            [(c, n) for c, n in clips if n >= clips_before] for clips in (self._clips, self._touching)
+        )
+        share = round(self._contact_share * size) if touching else 0
+        chosen = [able[i] for i in rng.integers(len(able), size=size - share)]
+        chosen += [touching[i] for i in rng.integers(len(touching), size=share)] if share else []
         drawn = [self.chains[c].action_latents_NCThw for c, _ in chosen]
         states = [self.chains[c].states_NTS for c, _ in chosen]
         past = [self.history(c, n, clips_before) for c, n in chosen]
@@ -167,9 +182,10 @@ def encoding_id(config: ProphetConfig, autoencoder_sha256: str) -> str:
     """Sixteen hex digits that change with whatever decides what a cached chain holds."""
     fields = (
         "height", "width", "chunk_steps", "rate_hz", "arms", "action_scale", "rotation", "frame_stream",
-        "frame_encoding", "frame_fold", "state_objects",
+        "frame_encoding", "frame_fold", "state_objects", "latent_coding",
     )  # fmt: skip
-    facts = {name: getattr(config, name) for name in fields} | {"autoencoder": autoencoder_sha256}
+    facts = {name: getattr(config, name) for name in fields}
+    facts |= {"autoencoder": autoencoder_sha256, "change_std": config.autoencoder.change_std}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -18,6 +18,7 @@ from prophrl_core.errors import UserError
 from prophrl_world_model.autoencoder import VideoAutoencoder
 from prophrl_world_model.config import ProphetConfig
 from prophrl_world_model.imagination import ImaginationEnv, View
+from prophrl_world_model.latent_coding import decode_clips, encode_clips
 from prophrl_world_model.video_metrics import fidelity, flow_errors, optical_flow
 
 from prophrl_training.prophet_clips import ProphetEpisode
@@ -94,13 +95,14 @@ def last_frame_copy(episode: ProphetEpisode, chunk_steps: int) -> np.ndarray:
 
 
 @torch.no_grad()
-def reconstruction(episode: ProphetEpisode, chunk_steps: int, autoencoder: VideoAutoencoder) -> np.ndarray:
+def reconstruction(episode: ProphetEpisode, config: ProphetConfig, autoencoder: VideoAutoencoder) -> np.ndarray:
     """The real clip (F, H, W, 3) through the autoencoder, chunk by chunk: what no prophecy can be better than."""
-    parts = [episode.frames_FHW3[:1]]
+    parts, chunk_steps = [episode.frames_FHW3[:1]], config.chunk_steps
     for first in range(0, whole_chunks(episode, chunk_steps), chunk_steps):
         clip = torch.from_numpy(episode.frames_FHW3[None, first : first + chunk_steps + 1].copy())
-        latents = autoencoder.encode(clip.to(autoencoder.mean.device))
-        parts.append(autoencoder.decode(latents)[0, 1:].cpu().numpy())
+        clip = clip.to(autoencoder.mean.device)
+        coded = encode_clips(config, autoencoder, clip)
+        parts.append(decode_clips(config, autoencoder, coded, clip[:, 0])[0, 1:].cpu().numpy())
     return np.concatenate(parts)
 
 

@@ -20,9 +20,11 @@ from torch import Tensor
 
 from prophrl_training.datasets.reader import Dataset
 from prophrl_training.schedule import cosine_rate
+from prophrl_training.training_state import WeightAverage, load_state, save_state
 
 STATE = "autoencoder.pt"
 BETAS = (0.9, 0.99)
+KEPT_BYTES = 6 * 2**30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,10 +32,10 @@ class AutoencoderTraining:
     """``clip`` pictures, 1 + 4 n, are seen at once. ``decoder_only`` keeps the latents as they are."""
 
     steps: int = 2000
-    batch: int = 8
+    batch: int = 4
     clip: int = 9
     seed: int = 0
-    learning_rate: float = 2e-3
+    learning_rate: float = 4e-3
     warm_up: int = 100
     final_share: float = 0.05
     averaging: float = 0.995
@@ -44,11 +46,13 @@ class AutoencoderTraining:
 
 
 class ClipSource:
-    """Random clips of a dataset's pictures at one size."""
+    """Random clips of a dataset's pictures at one size. Episodes stay in memory, shrunk, while there is room."""
 
     def __init__(self, dataset: Dataset, key: str, size: tuple[int, int], positions: list[int]):
         self.dataset, self.key, self.size = dataset, key, size
         self.positions = positions
+        self._kept: dict[int, np.ndarray] = {}
+        self._room = KEPT_BYTES
         if key not in dataset.image_keys:
             raise UserError(f"{dataset.folder}: expected pictures {key}, got {', '.join(dataset.image_keys) or 'none'}")
         height, width, _ = dataset.features[key].shape
@@ -66,9 +70,19 @@ class ClipSource:
         for _ in range(size):
             position = able[rng.integers(len(able))]
             first = int(rng.integers(self.dataset.episodes[position].length - clip + 1))
-            pictures = self.dataset.window(position, range(first, first + clip), [self.key])[self.key]
-            clips.append([cv2.resize(picture, self.size, interpolation=cv2.INTER_AREA) for picture in pictures])
+            clips.append(self._pictures(position)[first : first + clip])
         return np.stack(clips)
+
+    def _pictures(self, position: int) -> np.ndarray:
+        """All pictures (F, H, W, 3) of an episode: to decode a whole one costs little more than a clip of it."""
+        if position not in self._kept:
+            frames = self.dataset.frames(position, self.key)
+            pictures = np.stack([cv2.resize(picture, self.size, interpolation=cv2.INTER_AREA) for picture in frames])
+            if pictures.nbytes > self._room:
+                return pictures
+            self._kept[position] = pictures
+            self._room -= pictures.nbytes
+        return self._kept[position]
 
 
 class AutoencoderTrainer:
@@ -80,7 +94,7 @@ class AutoencoderTrainer:
         if config.decoder_only:
             autoencoder.wan.encoder.requires_grad_(False)
             autoencoder.wan.quant_conv.requires_grad_(False)
-        self.average = {name: value.clone() for name, value in autoencoder.wan.state_dict().items()}
+        self.average = WeightAverage(autoencoder.wan, config.averaging)
         self.optimiser = torch.optim.AdamW(
             [p for p in autoencoder.wan.parameters() if p.requires_grad], lr=config.learning_rate, betas=BETAS,
             weight_decay=0.0,
@@ -97,58 +111,61 @@ class AutoencoderTrainer:
             loss = reconstruction_loss(self.autoencoder, frames, c.loss, generator)
         value, _ = training_step(self.autoencoder.wan, self.optimiser, loss)
         self.done += 1
-        decay = min(c.averaging, (1 + self.done) / (10 + self.done))
-        with torch.no_grad():
-            for name, tensor in self.autoencoder.wan.state_dict().items():
-                self.average[name].lerp_(tensor, 1 - decay)
+        self.average.update(self.autoencoder.wan)
         return value
+
+    @property
+    def _identity(self) -> dict[str, str]:
+        return {"config": repr(self.config), "model": repr(self.autoencoder.config)}
 
     def save(self, folder: Path) -> None:
         """Write what is needed to go on, whole or not at all."""
-        folder.mkdir(parents=True, exist_ok=True)
         state = {
-            "config": repr(self.config), "done": self.done, "model": self.autoencoder.wan.state_dict(),
-            "average": self.average, "optimiser": self.optimiser.state_dict(),
+            "done": self.done, "model": self.autoencoder.wan.state_dict(), "average": self.average.weights,
+            "optimiser": self.optimiser.state_dict(),
         }  # fmt: skip
-        torch.save(state, folder / f"{STATE}.partial")
-        (folder / f"{STATE}.partial").replace(folder / STATE)
+        save_state(folder / STATE, self._identity, state)
 
     def resume(self, folder: Path) -> None:
         """Go on where a run with the same configuration left off; nothing happens where none did."""
-        if not (folder / STATE).exists():
+        state = load_state(folder / STATE, self._identity)
+        if state is None:
             return
-        state = torch.load(folder / STATE, weights_only=True)
-        if state["config"] != repr(self.config):
-            raise UserError(f"{folder}: expected a run of this configuration, got another; choose another folder")
-        try:
-            self.autoencoder.wan.load_state_dict(state["model"])
-        except RuntimeError:
-            raise UserError(f"{folder}: expected a run of this model, got another; choose another folder") from None
+        self.autoencoder.wan.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.average, self.done = state["average"], state["done"]
+        self.average.resume(state["average"], state["done"])
+        self.done = state["done"]
 
     def result(self) -> VideoAutoencoder:
         """The averaged autoencoder; unless only its decoder was trained, its latents are scaled to mean 0 and variance
         1 as measured on training clips."""
         config = self.autoencoder.config
         if self.config.decoder_only:
-            self.autoencoder.wan.load_state_dict(self.average)
+            self.autoencoder.wan.load_state_dict(self.average.weights)
             return self.autoencoder.requires_grad_(False).eval()
-        plain = dataclasses.replace(config, mean=(0.0,) * config.channels, std=(1.0,) * config.channels)
-        measured = VideoAutoencoder(plain)
-        measured.wan.load_state_dict(self.average)
-        latents = _latents(measured.eval(), self.source, self.config)
+        zeros, ones = (0.0,) * config.channels, (1.0,) * config.channels
+        measured = VideoAutoencoder(dataclasses.replace(config, mean=zeros, std=ones, change_std=ones))
+        measured.wan.load_state_dict(self.average.weights)
+        latents, still = _latents(measured.eval(), self.source, self.config)
         dims = (0, 2, 3, 4)
         mean, std = latents.mean(dims), latents.std(dims).clamp_min(1e-3)
-        final = VideoAutoencoder(dataclasses.replace(config, mean=tuple(mean.tolist()), std=tuple(std.tolist())))
-        final.wan.load_state_dict(self.average)
+        change = ((latents - still)[:, :, 1:].square().mean(dims).sqrt() / std).clamp_min(1e-3)
+        scales = {"mean": mean, "std": std, "change_std": change}
+        config = dataclasses.replace(config, **{name: tuple(value.tolist()) for name, value in scales.items()})
+        final = VideoAutoencoder(config)
+        final.wan.load_state_dict(self.average.weights)
         return final.requires_grad_(False).eval()
 
 
 @torch.no_grad()
-def _latents(autoencoder: VideoAutoencoder, source: ClipSource, config: AutoencoderTraining) -> Tensor:
+def _latents(
+    autoencoder: VideoAutoencoder, source: ClipSource, config: AutoencoderTraining
+) -> tuple[Tensor, Tensor]:
+    """Of some clips, and of their first frames standing still."""
     batches = [source.batch(config.seed + 1, i, 16, config.clip) for i in range(8)]
-    return torch.cat([autoencoder.encode(torch.from_numpy(frames)) for frames in batches])
+    clips = [torch.from_numpy(frames) for frames in batches]
+    still = [frames[:, :1].expand_as(frames) for frames in clips]
+    return tuple(torch.cat([autoencoder.encode(frames) for frames in part]) for part in (clips, still))
 
 
 def train_autoencoder(

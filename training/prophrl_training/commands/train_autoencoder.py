@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--camera", default="front", help="camera of the dataset (default: %(default)s)")
     parser.add_argument("--config", default="prophet-tiny", help="named configuration (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=2000, help="optimiser steps (default: %(default)s)")
-    parser.add_argument("--batch", type=int, default=8, help="clips a step (default: %(default)s)")
+    parser.add_argument("--batch", type=int, default=4, help="clips a step (default: %(default)s)")
     parser.add_argument("--clip", type=int, default=9, help="pictures a clip, 1 + 4 n (default: %(default)s)")
     parser.add_argument("--motion-weight", type=float, default=4.0, help="how much more moving pixels count")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="bfloat16", help="of products")
@@ -26,6 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    import dataclasses
+
     import numpy as np
     import torch
     from prophrl_core.errors import UserError
@@ -69,10 +71,9 @@ def run(args: argparse.Namespace) -> int:
         restored = torch.cat([trained.decode(trained.encode(part)) for part in torch.from_numpy(clips).split(8)])
     quality = np.array([psnr(real, ours).mean() for real, ours in zip(clips, restored.numpy(), strict=True)])
     still = np.array([psnr(clip, np.broadcast_to(clip[:1], clip.shape).copy())[1:].mean() for clip in clips])
-    config_with = _with_autoencoder(prophet, trained.config)
     torch.manual_seed(args.seed)
     origin = {"dataset": args.dataset.name, "seed": str(args.seed), "steps": str(args.steps), "stage": "autoencoder"}
-    checkpoints.save(args.out, Prophet(config_with), trained, origin)
+    checkpoints.save(args.out, Prophet(dataclasses.replace(prophet, autoencoder=trained.config)), trained, origin)
     _show(args.out / "reconstructions.png", clips, restored.numpy())
     print(f"{time.monotonic() - started:.0f} s; see {args.out / 'reconstructions.png'}")
     rival = {"name": "first picture of the clip", "value": float(still.mean())}
@@ -80,12 +81,6 @@ def run(args: argparse.Namespace) -> int:
     figure = Figure("autoencoder.psnr", float(quality.mean()), "dB", len(clips), *interval, args.seed, rival)
     report([figure], args.json)
     return 0
-
-
-def _with_autoencoder(prophet, autoencoder):
-    import dataclasses
-
-    return dataclasses.replace(prophet, autoencoder=autoencoder)
 
 
 def _show(path: Path, clips, restored) -> None:

@@ -24,7 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lora", type=int, help="rank of adapters instead of training all weights")
     parser.add_argument("--phases", type=int, default=1, help="starts of chains within a chunk (default: %(default)s)")
     parser.add_argument("--motion-weight", type=float, default=2.0, help="how much more changing latents count")
+    parser.add_argument("--blank-share", type=float, default=1.0, help="of clips foretold in one step, without noise")
     parser.add_argument("--state-weight", type=float, default=0.5, help="of the loss on objects, contact, success")
+    parser.add_argument("--contact-share", type=float, default=0.4, help="of clips in which something is touched")
     parser.add_argument("--given-noise", type=float, default=0.1, help="noise on the given frame, against drift")
     parser.add_argument("--decoder-steps", type=int, default=0, help="first sharpen the pictures of this one cell")
     parser.add_argument("--from-scratch", action="store_true", help="keep the autoencoder of --weights only")
@@ -72,13 +74,14 @@ def run(args: argparse.Namespace) -> int:
             dataset, positions, task, cell, model.prophet, autoencoder, digest, args.phases,
             args.cache or args.out / "clips", _encoded,
         )  # fmt: skip
-    clips = ClipDataset(chains, model.prophet)
+    clips = ClipDataset(chains, model.prophet, args.contact_share)
     print(f"{used} episodes, {len(clips)} clips, {time.monotonic() - started:.0f} s; {_size(model)}", flush=True)
     config = ProphetTraining(
         steps=args.steps, batch=args.batch, seed=args.seed, learning_rate=args.learning_rate, lora_rank=args.lora,
         precision=args.precision, gradient_checkpointing=args.checkpointing,
         loss=FlowLossConfig(
-            motion_weight=args.motion_weight, given_noise=args.given_noise, state_weight=args.state_weight
+            motion_weight=args.motion_weight, given_noise=args.given_noise, state_weight=args.state_weight,
+            blank_share=args.blank_share,
         ),
     )  # fmt: skip
     origin = {

@@ -112,8 +112,8 @@ def report(plan, episode, replay, outcome: str, arguments: argparse.Namespace, r
     openness = np.abs(wanted - np.interp(at / speed, replayed.openness_t, replayed.openness_N))
     print(f"{'path error [mm]':<18}{'rms':>8}{'p50':>8}{'max':>8}{'nearest rms':>14}")
     for name, error in (("commanded", commanded), ("measured", measured)):
-        nearest = float(np.sqrt(np.mean(error.nearest_mm**2)))
-        print(f"{name:<18}{error.rms:8.2f}{np.median(error.at_mm):8.2f}{error.at_mm.max():8.2f}{nearest:14.2f}")
+        p50, most = np.median(error.at_mm), error.at_mm.max()
+        print(f"{name:<18}{error.rms:8.2f}{p50:8.2f}{most:8.2f}{error.nearest_rms:14.2f}")
     print(f"gripper openness: apart {openness.mean():.3f} in the mean, {openness.max():.3f} at most")
     if outcome != "aborted":
         print(f"outcome: recorded {episode.meta.outcome}, replayed {outcome}")
@@ -122,11 +122,13 @@ def report(plan, episode, replay, outcome: str, arguments: argparse.Namespace, r
     print(f"replayed episode {replay.folder}, plot {run_dir / 'replay.png'}")
     n, seed = len(measured.at_mm), episode.meta.seed
 
-    def figure(name: str, error) -> Figure:
-        return Figure(name, round(error.rms, 4), "mm", n, high=round(float(error.at_mm.max()), 4), seed=seed)
+    def figure(name: str, rms: float, each_mm: np.ndarray) -> Figure:
+        return Figure(name, round(rms, 4), "mm", n, high=round(float(each_mm.max()), 4), seed=seed)
 
     return [
-        figure("replay.path_error.rms", measured), figure("replay.path_error.commanded.rms", commanded),
+        figure("replay.path_error.rms", measured.rms, measured.at_mm),
+        figure("replay.path_error.commanded.rms", commanded.rms, commanded.at_mm),
+        figure("replay.path_distance.rms", measured.nearest_rms, measured.nearest_mm),
         Figure("replay.openness_error.mean", round(float(openness.mean()), 4), "openness", n, seed=seed),
     ]  # fmt: skip
 

@@ -67,7 +67,16 @@ class PathError:
 
     @property
     def rms(self) -> float:
-        return float(np.sqrt(np.mean(self.at_mm**2)))
+        return _rms(self.at_mm)
+
+    @property
+    def nearest_rms(self) -> float:
+        """Off the path, at whatever time: what a machine that could not keep the pace still gets right."""
+        return _rms(self.nearest_mm)
+
+
+def _rms(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(values**2)))
 
 
 def check_fits(episode: Episode, cell: CellSpec, task: TaskSpec) -> None:

@@ -32,6 +32,7 @@ class SamplerConfig:
     sigma_min: float = 0.002
     order: float = 7.0
     known_sigma: float = 1e-4  # what the network is told about given frames
+    noise: float = 1.0  # share of the noise to begin with; 0 gives the mean of what may come, the same each time
 
     def __post_init__(self):
         if self.steps < 1 or self.schedule not in ("karras", "uniform") or self.solver not in ("2m", "euler"):
@@ -56,6 +57,7 @@ class SamplerConfig:
 
 FULL = SamplerConfig()
 FEW_STEPS = SamplerConfig(steps=4, schedule="uniform", solver="euler")
+ONE_STEP = SamplerConfig(steps=1, schedule="uniform", solver="euler", noise=0.0)
 
 
 def _log_ratio(t: float) -> float:
@@ -80,7 +82,7 @@ def sample(
     """
     known = known_BT[:, None, :, None, None].to(torch.bool)
     times = config.times()
-    x = noise_BCTHW.float() * times[0]
+    x = noise_BCTHW.float() * (config.noise * times[0])
 
     def predict(x: Tensor, t: float) -> Tensor:
         t_BT = torch.where(known_BT.bool(), config.known_time, t).to(x)

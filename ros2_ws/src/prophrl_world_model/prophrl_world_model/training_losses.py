@@ -17,11 +17,14 @@ from prophrl_world_model.state_head import state_loss
 
 @dataclasses.dataclass(frozen=True)
 class FlowLossConfig:
-    """Times are ``sigmoid(N(time_mean, time_std))``. ``motion_weight`` moves weight to latents that change in the clip;
-    ``history_noise`` is the largest standard deviation added to the history, against drift in long rollouts."""
+    """Times are ``sigmoid(N(time_mean, time_std))``. ``blank_share`` of the clips show nothing but the given frame, no
+    noise either, at time 1: what ``sampler.ONE_STEP`` asks for, the mean of what may come. ``motion_weight`` moves
+    weight to latents that change in the clip; ``history_noise`` is the largest standard deviation added to the history,
+    against drift in long rollouts."""
 
     time_mean: float = 0.0
     time_std: float = 1.0
+    blank_share: float = 0.0
     motion_weight: float = 0.0
     history_noise: float = 0.1
     known_time: float = 1e-4
@@ -48,9 +51,12 @@ class ReconstructionLossConfig:
     motion_weight: float = 0.0
 
 
-def motion_weights(latents_BCThw: Tensor, weight: float) -> Tensor:
+def motion_weights(latents_BCThw: Tensor, weight: float, coding: str = "plain") -> Tensor:
     """Loss weights (B, 1, T, h, w) of mean 1 a clip: ``1 + weight m / mean(m)``, m the change since the first frame."""
-    change = (latents_BCThw - latents_BCThw[:, :, :1]).square().mean(1, keepdim=True)
+    if coding == "plain":
+        latents_BCThw = latents_BCThw - latents_BCThw[:, :, :1]
+    change = latents_BCThw[:, :, 1:].square().mean(1, keepdim=True)
+    change = torch.cat([torch.zeros_like(change[:, :, :1]), change], dim=2)
     relative = change / change.mean(dim=(1, 2, 3, 4), keepdim=True).clamp_min(1e-8)
     return (1 + weight * relative) / (1 + weight * relative.mean(dim=(1, 2, 3, 4), keepdim=True))
 
@@ -67,6 +73,10 @@ def flow_matching_loss(
 
     t_B = torch.sigmoid(config.time_mean + config.time_std * gaussian(B))
     noise = gaussian(*x0.shape)
+    if config.blank_share > 0:
+        blank = torch.rand(B, generator=generator, device=x0.device) < config.blank_share
+        t_B = torch.where(blank, 1.0, t_B)
+        noise = noise * ~blank[:, None, None, None, None]
     known = x0.new_zeros(B, T)
     known[:, 0] = 1
     t_B1 = t_B[:, None]
@@ -84,8 +94,10 @@ def flow_matching_loss(
     condition = model.condition(known, actions, batch.action_latents_BCThw, history)
     velocity, states = model.with_states(x, torch.where(known.bool(), config.known_time, t_B1), condition)
     error = (velocity.float() - (noise - x0)).square()
+    if model.prophet.prediction == "sample":
+        error = error * t_B.square()[:, None, None, None, None]
     if config.motion_weight > 0:
-        error = error * motion_weights(x0, config.motion_weight)
+        error = error * motion_weights(x0, config.motion_weight, model.prophet.latent_coding)
     loss = error[:, :, 1:].mean()
     if config.state_weight > 0 and states is not None and batch.states_BTS is not None:
         loss = loss + config.state_weight * state_loss(states[:, 1:], batch.states_BTS[:, 1:])
