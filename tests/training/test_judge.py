@@ -8,6 +8,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from one_thread import one_thread  # noqa: E402, F401
+from prophrl_core.bundle import sha256_file  # noqa: E402
 from prophrl_core.errors import UserError  # noqa: E402
 from prophrl_training.classifier_files import Calibration, load_classifier, save_classifier  # noqa: E402
 from prophrl_training.classifier_training import ClassifierTrainer  # noqa: E402
@@ -32,20 +34,13 @@ from prophrl_training.train_judge import (  # noqa: E402
     scored,
     train_judge,
 )
-from prophrl_world_model.weight_files import sha256  # noqa: E402
 from rising_square import QUICK, SMALL, clip, clips  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A judge that learned rising squares, calibrated on others."""
-    torch.set_num_threads(1)
     held_out = clips(20, 100)
     return train_judge(clips(24), held_out, SMALL, QUICK, tmp_path_factory.mktemp("judge"), lambda row: None)
 
@@ -191,9 +186,9 @@ def test_a_judge_survives_the_disk_and_nothing_else_is_loaded(trained, tmp_path)
         ("float32", state | {name: state[name].half()}),
     ):
         save_file(change, weights)
-        refused(match, sha256=sha256(weights))
+        refused(match, sha256=sha256_file(weights))
     weights.write_bytes(b"\x80\x04K\x01.")
-    refused("safetensors", sha256=sha256(weights))
+    refused("safetensors", sha256=sha256_file(weights))
     with pytest.raises(UserError, match="expected a JSON object"):
         load_classifier(tmp_path, OutcomePredictor)
 

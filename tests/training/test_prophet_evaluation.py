@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from one_thread import one_thread  # noqa: F401
 from prophrl_core import action, se3
 from prophrl_core.camera import CameraModel
 from prophrl_core.errors import UserError
@@ -39,14 +40,6 @@ CONFIG = ProphetConfig(
     ),
 )  # fmt: skip
 START = se3.pose_from_rotvec(np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.0]))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def view(height=0.8):

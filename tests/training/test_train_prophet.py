@@ -10,6 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from one_thread import one_thread  # noqa: E402, F401
 from prophrl_bringup.cli import dispatch  # noqa: E402
 from prophrl_core.errors import UserError  # noqa: E402
 from prophrl_training import adapt_prophet, progress, train_autoencoder  # noqa: E402
@@ -24,14 +25,6 @@ from prophrl_world_model.video_metrics import psnr  # noqa: E402
 from simulated_dataset import SIZE, SMALL, simulate, small_task  # noqa: E402
 
 FRONT = "observation.images.front"
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

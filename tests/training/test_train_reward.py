@@ -124,6 +124,23 @@ def test_the_command_writes_a_judge_a_baseline_and_a_report(tmp_path, monkeypatc
     assert (tmp_path / "out/judge.safetensors").read_bytes() == before
 
 
+def test_a_judge_and_a_baseline_go_on_from_earlier_ones(tmp_path, monkeypatch):
+    monkeypatch.setattr("prophrl_training.judge.JudgeConfig", lambda: SMALL)
+    monkeypatch.setattr("prophrl_training.outcome_predictor.PredictorConfig", lambda: POSES)
+    folder = str(dataset(tmp_path / "d", clips(20, size=64), cells=10))
+    assert reward.run(arguments(tmp_path, "--dataset", folder, "--steps", "3", "--baseline")) == 0
+    (tmp_path / "out").rename(tmp_path / "first")
+    monkeypatch.setattr("prophrl_training.judge.JudgeConfig", lambda: pytest.fail("the earlier one's sizes count"))
+    words = ("--dataset", folder, "--steps", "1", "--seed", "5", "--baseline", "--weights", str(tmp_path / "first"))
+    assert reward.run(arguments(tmp_path, *words)) == 0
+    for kind in (Judge, OutcomePredictor):
+        first, later = (load_classifier(tmp_path / name, kind).state_dict() for name in ("first", "out"))
+        moved = max(float((later[name].float() - value.float()).abs().max()) for name, value in first.items())
+        assert 0 < moved < 0.01, "one step of the warm-up's rate"
+    with pytest.raises(UserError, match="other settings or clips .first_weights"):
+        reward.run(arguments(tmp_path, *words[:-2], "--weights", str(tmp_path / "out")))
+
+
 def test_the_command_refuses_before_it_works(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out/thesis.tex").write_text("years of work")

@@ -3,16 +3,8 @@
 import dataclasses
 
 import pytest
-import torch
+from one_thread import one_thread  # noqa: F401
 from prophrl_world_model.config import AutoencoderConfig, ProphetConfig
-
-
-@pytest.fixture(autouse=True, scope="package")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 MINIATURE = ProphetConfig(

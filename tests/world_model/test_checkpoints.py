@@ -6,6 +6,7 @@ import re
 
 import pytest
 import torch
+from prophrl_core.bundle import sha256_file
 from prophrl_core.errors import UserError
 from prophrl_world_model import checkpoints
 from prophrl_world_model.autoencoder import VideoAutoencoder
@@ -68,7 +69,7 @@ def released_file(path, model: Prophet, change=lambda state: None):
     out["net.blocks.0.self_attn.q_norm._extra_state"] = torch.zeros(1)
     change(out)
     torch.save(out, path)
-    return checkpoints.sha256(path)
+    return sha256_file(path)
 
 
 def same(a: torch.nn.Module, b: torch.nn.Module) -> bool:
@@ -120,7 +121,7 @@ def test_a_released_file_that_does_not_match_is_refused(miniature, tmp_path):
     model, path = filled(config), tmp_path / "prophet.pt"
 
     def read(config=config):
-        return lambda: checkpoints.load_released(path, checkpoints.sha256(path), config)
+        return lambda: checkpoints.load_released(path, sha256_file(path), config)
 
     released_file(path, model, lambda s: s.pop("net.mem_to_k.weight"))
     refusal(read(), "lacks memory.to_k.weight")

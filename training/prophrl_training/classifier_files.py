@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
+from prophrl_core.bundle import sha256_file
 from prophrl_core.errors import UserError
-from prophrl_world_model.weight_files import assign, read_json, read_tensors, sha256
+from prophrl_world_model.weight_files import assign, read_json, read_tensors
 from safetensors.torch import save_file
 from torch import nn
 
@@ -54,7 +55,7 @@ def save_classifier(folder: Path, model: SuccessClassifier, origin: dict[str, st
     save_file({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}, partial)
     content = {
         "format": _format(type(model)), "config": dataclasses.asdict(model.config),
-        "calibration": dataclasses.asdict(model.calibration), "sha256": sha256(partial), "origin": origin,
+        "calibration": dataclasses.asdict(model.calibration), "sha256": sha256_file(partial), "origin": origin,
     }  # fmt: skip
     partial.replace(weights)
     partial = manifest.with_name(manifest.name + ".partial")
@@ -71,7 +72,7 @@ def load_classifier(folder: Path, kind: type[Kind]) -> Kind:
     model = kind(_built(kind.CONFIG, content.get("config"), manifest))
     model.calibration = _built(Calibration, content.get("calibration"), manifest)
     wanted = content.get("sha256")
-    if not weights.is_file() or sha256(weights) != wanted:
+    if not weights.is_file() or sha256_file(weights) != wanted:
         raise UserError(f"{weights}: expected SHA-256 {wanted}, got another or no file; train it again")
     state = read_tensors(weights)
     kinds = {str(value.dtype) for value in state.values()} - {"torch.float32"}

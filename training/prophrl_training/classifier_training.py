@@ -7,6 +7,7 @@ was. What is kept at the end is the running average of the weights.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
 import time
 from collections.abc import Callable
@@ -67,6 +68,7 @@ class ClassifierTrainer:
         self.step = 0
         self._rows: list[dict[str, float]] = []
         self._identity: dict[str, str] = {}
+        self._first = hashlib.sha256(b"".join(v.numpy(force=True).tobytes() for v in network.state_dict().values()))
 
     def run(
         self, training: Examples, validation: Examples | None, report: Callable[[dict[str, float]], None]
@@ -75,6 +77,7 @@ class ClassifierTrainer:
         config = self.config
         self._identity = {
             "config": repr(config), "network": repr(self.network.config), "training": training.digest,
+            "first_weights": self._first.hexdigest()[:16],
             "validation": "" if validation is None else validation.digest,
         }  # fmt: skip
         self.folder.mkdir(parents=True, exist_ok=True)

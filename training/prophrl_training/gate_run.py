@@ -194,6 +194,8 @@ class GateRun:
         save_file({"frames": frames[order], "success": success[order]}, self.folder / "imagined.safetensors")
         words = f"--dataset {self.folder}/episodes --task {self.task} --imagined {self.folder}/imagined.safetensors"
         words += f" --baseline --steps {self.config.judge_steps} --seed {self.seed} --out {out}"
+        if (self.weights / "judge.json").is_file():
+            words += f" --weights {self.weights}"
         _call(reward, [*words.split(), "--threads", str(self.config.threads)])
 
     def score(self, rollouts: list[Rollout]) -> list[Figure]:

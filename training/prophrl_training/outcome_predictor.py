@@ -138,13 +138,17 @@ def train_predictor(
     run: ClassifierTraining,
     folder: Path,
     report: Callable[[dict[str, float]], None],
+    start: OutcomePredictor | None = None,
 ) -> OutcomePredictor:
-    """Train, or go on, in ``folder``, on clips with commanded poses; the averaged predictor."""
+    """Train, or go on, in ``folder``, on clips with commanded poses, from ``start`` (whose scales stay) or from nothing;
+    the averaged predictor."""
     learned = PredictorExamples(training, config, AugmentationConfig())
     validation = PredictorExamples(held_out, config, None)
     torch.manual_seed(run.seed)
-    network = OutcomePredictor(config)
-    network.normalise_by(np.concatenate([clip.proprio_FP for clip in training]))
+    network = start
+    if network is None:
+        network = OutcomePredictor(config)
+        network.normalise_by(np.concatenate([clip.proprio_FP for clip in training]))
     trainer = ClassifierTrainer(network, run, folder)
     trainer.run(learned, validation, report)
     return trainer.averaged_network()

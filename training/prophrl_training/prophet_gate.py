@@ -11,7 +11,7 @@ import dataclasses
 import numpy as np
 import torch
 from prophrl_core import action
-from prophrl_core.figures import Figure, success_figure
+from prophrl_core.figures import Figure, mean_interval, success_figure
 from prophrl_world_model.imagination import ImaginationEnv
 
 from prophrl_training.gate_cell import SMALL, Rollout
@@ -19,7 +19,7 @@ from prophrl_training.judge import Judge, probability, rollout_logits
 from prophrl_training.outcome_predictor import OutcomePredictor
 from prophrl_training.picture_trunk import shrunk
 from prophrl_training.prophet_episodes import poses_of
-from prophrl_training.ranking import agreement, bootstrap_interval, within_group_auc
+from prophrl_training.ranking import agreement, group_aucs, within_group_auc
 
 _AT_ONCE = 32  # rollouts imagined together
 _ASK_EVERY = 8  # steps
@@ -115,8 +115,9 @@ def ranking_figures(rollouts: list[Rollout], scores: dict[str, np.ndarray], seed
     if "no_video" in scores:
         rival = {"name": "no-video predictor", "value": within_group_auc(*grouped(rollouts, scores["no_video"])).auc}
     for name, values_R in scores.items():
-        found = within_group_auc(*grouped(rollouts, values_R))
-        low, high = bootstrap_interval(*grouped(rollouts, values_R), seed)
+        values_GN, outcomes_GN = grouped(rollouts, values_R)
+        found = within_group_auc(values_GN, outcomes_GN)
+        low, high = mean_interval(group_aucs(values_GN, outcomes_GN), seed)
         against = rival if name != "no_video" else None
         label = "prophet.within_group_auc" + ("" if name == "imagined" else f".{name}")
         figures.append(Figure(label, found.auc, "auc", found.groups, low, high, seed, against))

@@ -47,18 +47,6 @@ def within_group_auc(scores_GN: np.ndarray, outcomes_GN: np.ndarray) -> WithinGr
     return WithinGroupAuc(mean, len(aucs), error)
 
 
-def bootstrap_interval(
-    scores_GN: np.ndarray, outcomes_GN: np.ndarray, seed: int, draws: int = 2000, level: float = 0.95
-) -> tuple[float, float]:
-    """Percentile interval of the within-group AUC, whole groups drawn with replacement; NaN without mixed groups."""
-    aucs = group_aucs(scores_GN, outcomes_GN)
-    if not len(aucs):
-        return math.nan, math.nan
-    picks_DG = np.random.default_rng(seed).integers(len(aucs), size=(draws, len(aucs)))
-    low, high = np.quantile(aucs[picks_DG].mean(1), [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
 @dataclasses.dataclass(frozen=True)
 class Agreement:
     """Counts of verdicts against what happened."""

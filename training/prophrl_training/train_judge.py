@@ -90,12 +90,14 @@ def train_judge(
     run: ClassifierTraining,
     folder: Path,
     report: Callable[[dict[str, float]], None],
+    start: Judge | None = None,
 ) -> Judge:
-    """Train, or go on, in ``folder``; the averaged judge with its temperature and threshold from ``calibrating``."""
+    """Train, or go on, in ``folder``, from ``start`` or from nothing; the averaged judge with its temperature and
+    threshold from ``calibrating``."""
     learned = LabelledClips(training, config, WindowAugmentation())
     held_out = LabelledClips(calibrating, config, None)
     torch.manual_seed(run.seed)
-    trainer = ClassifierTrainer(Judge(config), run, folder)
+    trainer = ClassifierTrainer(Judge(config) if start is None else start, run, folder)
     trainer.run(learned, held_out, report)
     judge = trainer.averaged_network()
     judge.calibration = calibrate(*scored(judge, calibrating))

@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--episodes", type=int, default=1500, help="episodes to read at most (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the split and the training (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=600, help="optimiser steps (default: %(default)s)")
+    parser.add_argument("--weights", type=Path, help="judge (and baseline) to start from, a folder this command wrote")
     parser.add_argument("--baseline", action="store_true", help="also train the no-video baseline on the episodes")
     parser.add_argument("--out", type=Path, required=True, help="folder of the judge: new, or a run to go on with")
     parser.add_argument("--threads", type=int, default=1, help="threads that train (default: %(default)s)")
@@ -32,10 +33,10 @@ def run(args: argparse.Namespace) -> int:
     from prophrl_core.errors import UserError
     from prophrl_core.figures import report
 
-    from prophrl_training.classifier_files import save_classifier
+    from prophrl_training.classifier_files import load_classifier, save_classifier
     from prophrl_training.classifier_training import CURVE_NAME, ClassifierTraining
     from prophrl_training.curves import plot_curve
-    from prophrl_training.judge import JudgeConfig
+    from prophrl_training.judge import Judge, JudgeConfig
     from prophrl_training.judge_calibration import write_report
     from prophrl_training.labelled_clips import halves
     from prophrl_training.train_judge import by_kind, judge_figures, train_judge
@@ -45,14 +46,16 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"train reward: expected --steps from 1, --seed from 0, --episodes from 2, got {given}")
     replaced_folder.check_one(args.out, _is_ours, "a judge")
     torch.set_num_threads(args.threads)
-    config, training = JudgeConfig(), ClassifierTraining(steps=args.steps, seed=args.seed)
+    start = load_classifier(args.weights, Judge) if args.weights else None
+    config = start.config if start else JudgeConfig()
+    training = ClassifierTraining(steps=args.steps, seed=args.seed)
     learned, held_out = _clips(args, config.size)
     calibrating, reported = halves(held_out)
     print(f"clips: {len(learned)} to train on, {len(calibrating)} to calibrate with, {len(reported)} to report on")
 
     origin = {"command": _command(args), "seed": str(args.seed)}
     folder = args.out / "judge_training"
-    judge = train_judge(learned, calibrating, config, training, folder, lambda row: _report(row, args.steps))
+    judge = train_judge(learned, calibrating, config, training, folder, lambda row: _report(row, args.steps), start)
     save_classifier(args.out, judge, origin)
     plot_curve(folder / CURVE_NAME, args.out / "curve.png", "cross entropy")
     kinds = by_kind(judge, reported)
@@ -105,12 +108,20 @@ def _clips(args: argparse.Namespace, size: int) -> tuple[list, list]:
 
 def _baseline(args: argparse.Namespace, training, origin: dict[str, str], learned: list, held_out: list) -> list:
     """Train and write the no-video baseline; its figure on held-out trajectories."""
-    from prophrl_training.classifier_files import save_classifier
-    from prophrl_training.outcome_predictor import PredictorConfig, predictor_figure, train_predictor
+    from prophrl_training.classifier_files import load_classifier, save_classifier
+    from prophrl_training.outcome_predictor import (
+        OutcomePredictor,
+        PredictorConfig,
+        predictor_figure,
+        train_predictor,
+    )
 
     learned, held_out = ([clip for clip in clips if not clip.imagined] for clips in (learned, held_out))
-    config, folder = PredictorConfig(), args.out / "baseline_training"
-    predictor = train_predictor(learned, held_out, config, training, folder, lambda row: _report(row, args.steps))
+    start = load_classifier(args.weights, OutcomePredictor) if args.weights else None
+    config, folder = start.config if start else PredictorConfig(), args.out / "baseline_training"
+    predictor = train_predictor(
+        learned, held_out, config, training, folder, lambda row: _report(row, args.steps), start
+    )
     save_classifier(args.out, predictor, origin)
     return [predictor_figure(predictor, held_out, args.seed)]
 
@@ -119,6 +130,7 @@ def _command(args: argparse.Namespace) -> str:
     words = ["./prophrl", "train", "reward", "--dataset", str(args.dataset)]
     words += ["--task", args.task] if args.task else []
     words += ["--imagined", *map(str, args.imagined)] if args.imagined else []
+    words += ["--weights", str(args.weights)] if args.weights else []
     words += ["--baseline"] if args.baseline else []
     words += ["--episodes", str(args.episodes), "--seed", str(args.seed), "--steps", str(args.steps)]
     return shlex.join([*words, "--out", str(args.out)])

@@ -39,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     import torch
+    from prophrl_core.bundle import sha256_file
     from prophrl_core.cell import load_cell
     from prophrl_core.errors import UserError
     from prophrl_core.task import load_task
@@ -64,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     torch.manual_seed(args.seed)  # of fresh weights and of adapters
     if args.from_scratch:
         model = Prophet(model.prophet)
-    digest = checkpoints.sha256(args.weights / checkpoints.AUTOENCODER)
+    digest = sha256_file(args.weights / checkpoints.AUTOENCODER)
     chains, used, started = [], 0, time.monotonic()
     for folder in args.dataset:
         dataset = open_dataset(folder)

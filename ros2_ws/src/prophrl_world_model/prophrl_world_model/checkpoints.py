@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 from diffusers.loaders.single_file_utils import convert_cosmos_transformer_checkpoint_to_diffusers
+from prophrl_core.bundle import sha256_file
 from prophrl_core.errors import UserError
 from safetensors.torch import save_file
 from torch import Tensor
@@ -21,7 +22,7 @@ from torch import Tensor
 from prophrl_world_model.autoencoder import VideoAutoencoder
 from prophrl_world_model.config import ProphetConfig
 from prophrl_world_model.prophet import Prophet
-from prophrl_world_model.weight_files import assign, read_json, read_tensors, sha256
+from prophrl_world_model.weight_files import assign, read_json, read_tensors
 
 FORMAT = "prophrl-prophet-1"
 MANIFEST, PROPHET, AUTOENCODER = "prophet.json", "prophet.safetensors", "autoencoder.safetensors"
@@ -57,7 +58,7 @@ def save(
         save_file(
             {key: value.detach().to("cpu", dtype).contiguous() for key, value in module.state_dict().items()}, partial
         )
-        hashes[name] = sha256(partial)
+        hashes[name] = sha256_file(partial)
         partial.replace(folder / name)
     manifest = {"format": FORMAT, "config": dataclasses.asdict(model.prophet), "sha256": hashes, "origin": origin}
     partial = folder / f"{MANIFEST}.partial"
@@ -76,7 +77,7 @@ def load(folder: Path, dtype: torch.dtype | None = None) -> tuple[Prophet, Video
     hashes = manifest.get("sha256")
     for name in (PROPHET, AUTOENCODER):
         wanted = hashes.get(name) if isinstance(hashes, dict) else None
-        if not (folder / name).is_file() or sha256(folder / name) != wanted:
+        if not (folder / name).is_file() or sha256_file(folder / name) != wanted:
             raise UserError(f"{folder / name}: expected SHA-256 {wanted}, got another or no file; fetch it again")
     with torch.device("meta"):
         model = Prophet(config)
@@ -160,7 +161,7 @@ def load_released(checkpoint: Path, expected_sha256: str, config: ProphetConfig)
     """
     if not checkpoint.is_file():
         raise UserError(f"{checkpoint}: expected the released Prophet checkpoint, found no file; fetch it first")
-    found = sha256(checkpoint)
+    found = sha256_file(checkpoint)
     if found != expected_sha256.strip().lower():
         raise UserError(f"{checkpoint}: expected SHA-256 {expected_sha256}, got {found}; fetch it again")
     try:

@@ -1,8 +1,7 @@
-"""Weights on disk, read without trust: hashes, safetensors, small JSON files, and tensors that fit exactly."""
+"""Weights on disk, read without trust: safetensors, small JSON files, and tensors that fit exactly."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -13,15 +12,6 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 MAX_MANIFEST_BYTES = 1 << 20
-
-
-def sha256(path: Path) -> str:
-    """Hex digest of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 24):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _some(names) -> str:
