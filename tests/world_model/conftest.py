@@ -6,7 +6,6 @@ import pytest
 from one_thread import one_thread  # noqa: F401
 from prophrl_world_model.config import AutoencoderConfig, ProphetConfig
 
-
 MINIATURE = ProphetConfig(
     "miniature", 32, 48, chunk_steps=8, heads=2, head_dim=24, layers=2, adaln_dim=16, text_dim=20, arms=2,
     padding_channel=False, memory_pools=(1, 2, 4), history_frames=6,

@@ -1,33 +1,15 @@
 """Episodes become clips with the right frames, actions and histories, and come back from the cache as they were."""
 
-import dataclasses
 
 import numpy as np
 import pytest
 import torch
-from prophrl_core import action, se3
-from prophrl_core.camera import CameraModel
+from prophet_episode import VIEW, episode
 from prophrl_core.errors import UserError
 from prophrl_training import prophet_clips
-from prophrl_training.prophet_clips import ClipChain, ClipDataset, ProphetEpisode
+from prophrl_training.prophet_clips import ClipChain, ClipDataset
 from prophrl_world_model.autoencoder import VideoAutoencoder
 from prophrl_world_model.imagination import View
-
-VIEW = View(
-    CameraModel(48, 32, 40.0, 40.0, 23.5, 15.5), se3.pose_from_rotvec(np.array([0.0, 0.0, 0.8, np.pi, 0.0, 0.0]))
-)
-
-
-def episode(steps=20, seed=0, **changes):
-    rng = np.random.default_rng(seed)
-    actions = rng.normal(scale=0.02, size=(steps, 7))
-    actions[:, 6] = rng.random(steps)
-    poses, openness = action.integrate(np.eye(4), actions)
-    made = ProphetEpisode(
-        "e", rng.integers(0, 256, (steps + 1, 32, 48, 3), dtype=np.uint8), np.concatenate([np.eye(4)[None], poses]),
-        np.append(1.0, openness), actions, VIEW, 10.0,
-    )  # fmt: skip
-    return dataclasses.replace(made, **changes)
 
 
 def numbered_chain(config, clips, first):

@@ -8,7 +8,7 @@ from prophrl_core.errors import UserError
 from prophrl_training.commands.bench_imagination import stock_pipeline
 from prophrl_world_model.autoencoder import VideoAutoencoder
 from prophrl_world_model.prophet import Prophet
-from prophrl_world_model.sampler import FEW_STEPS, FULL, SamplerConfig, sample
+from prophrl_world_model.sampler import FEW_STEPS, FULL, ONE_STEP, SamplerConfig, for_steps, sample
 
 MEAN, STD = 0.7, 0.4
 
@@ -94,3 +94,20 @@ def test_a_sampler_that_cannot_run_is_one_line():
     for change in ({"steps": 0}, {"schedule": "cosine"}, {"solver": "heun"}):
         with pytest.raises(UserError, match="expected steps >= 1"):
             SamplerConfig(**change)
+
+
+def test_one_step_without_noise_is_the_same_whatever_the_seed(miniature):
+    shape, known = (2, 4, 3, 2, 2), torch.tensor([[1.0, 0.0, 0.0]]).expand(2, 3)
+    given, seen = torch.ones(shape), []
+
+    def velocity(x, t):
+        seen.append((x[:, :, 1:].abs().max(), t[:, 1:].unique().tolist()))
+        return x - 7.0  # towards 7 from nothing
+
+    ends = [sample(velocity, torch.randn(shape), given, known, ONE_STEP) for _ in range(2)]
+    assert torch.equal(*ends) and (ends[0][:, :, 1:] == 7).all() and (ends[0][:, :, 0] == 1).all()
+    assert seen == [(0.0, [1.0])] * 2
+    sample_given = miniature(prediction="sample")
+    assert for_steps(0, sample_given) == for_steps(1, sample_given) == ONE_STEP
+    assert for_steps(0, miniature()) == FEW_STEPS and for_steps(2, miniature()).steps == 2
+    assert for_steps(1, miniature()).noise == 1.0 and for_steps(3, sample_given).noise == 1.0

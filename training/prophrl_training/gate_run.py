@@ -20,7 +20,7 @@ from prophrl_core.errors import UserError
 from prophrl_core.figures import Figure
 from prophrl_world_model import checkpoints
 from prophrl_world_model.imagination import ImaginationEnv
-from prophrl_world_model.sampler import FEW_STEPS
+from prophrl_world_model.sampler import for_steps
 from safetensors.numpy import save_file
 
 from prophrl_training.classifier_files import load_classifier
@@ -170,7 +170,7 @@ class GateRun:
         model, autoencoder = checkpoints.load(self.folder / "prophet", torch.float32)
         dataset = open_dataset(self.folder / "episodes")
         (episode,) = read_prophet_episodes(dataset, model.prophet, self.cell.task, None, [0])
-        return ImaginationEnv(model, autoencoder, episode.view, FEW_STEPS, bfloat16=True)
+        return ImaginationEnv(model, autoencoder, episode.view, for_steps(0, model.prophet), bfloat16=True)
 
     def learn_to_judge(self) -> None:
         """The judge from the logged episodes, real and imagined; the no-video predictor from the same."""

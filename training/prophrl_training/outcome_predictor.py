@@ -140,8 +140,10 @@ def train_predictor(
     report: Callable[[dict[str, float]], None],
     start: OutcomePredictor | None = None,
 ) -> OutcomePredictor:
-    """Train, or go on, in ``folder``, on clips with commanded poses, from ``start`` (whose scales stay) or from nothing;
-    the averaged predictor."""
+    """Train, or go on, in ``folder``, on clips with commanded poses, from ``start``, whose scales stay, or from nothing.
+
+    The averaged predictor.
+    """
     learned = PredictorExamples(training, config, AugmentationConfig())
     validation = PredictorExamples(held_out, config, None)
     torch.manual_seed(run.seed)

@@ -84,15 +84,25 @@ class ClipChain:
 
 @torch.no_grad()
 def encode_chain(
-    episode: ProphetEpisode, config: ProphetConfig, autoencoder: VideoAutoencoder, phase: int, batch: int = 8
+    episode: ProphetEpisode,
+    config: ProphetConfig,
+    autoencoder: VideoAutoencoder,
+    phase: int,
+    batch: int = 8,
+    given_NHW3: np.ndarray | None = None,
 ) -> ClipChain | None:
-    """The chain of ``episode`` that starts at step ``phase``; None when no clip fits. Half precision, on the CPU."""
+    """The chain of ``episode`` that starts at step ``phase``; None when no clip fits. Half precision, on the CPU.
+
+    ``given_NHW3`` are first frames of the clips instead of the real ones; what follows them stays real.
+    """
     K, device = config.chunk_steps, autoencoder.mean.device
     starts = range(phase, len(episode.actions_K7) - K + 1, K)
     if not starts:
         return None
     clips = [slice(s, s + K + 1) for s in starts]
     frames = torch.from_numpy(np.stack([episode.frames_FHW3[c] for c in clips]))
+    if given_NHW3 is not None:
+        frames[:, 0] = torch.from_numpy(given_NHW3)
     poses = np.stack([episode.T_base_tcp_F44[c] for c in clips])
     openness = np.stack([episode.openness_F[c] for c in clips])
     latents, drawn = [], []

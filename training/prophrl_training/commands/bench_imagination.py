@@ -122,7 +122,7 @@ def run(args: argparse.Namespace) -> int:
     from prophrl_world_model.config import named
     from prophrl_world_model.imagination import ImaginationEnv, View
     from prophrl_world_model.prophet import Prophet
-    from prophrl_world_model.sampler import FULL, SamplerConfig
+    from prophrl_world_model.sampler import FULL, SamplerConfig, for_steps
 
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
@@ -135,7 +135,7 @@ def run(args: argparse.Namespace) -> int:
     focal = 1.25 * config.width
     camera = CameraModel(config.width, config.height, focal, focal, (config.width - 1) / 2, (config.height - 1) / 2)
     view = View(camera, se3.pose_from_rotvec(np.array([0.0, 0.0, 1.0, np.pi, 0.0, 0.0])))
-    few = SamplerConfig(args.few_steps, "uniform", "euler")
+    few = for_steps(args.few_steps, config)
 
     def environments(sampler: SamplerConfig):
         for dtype in args.dtypes:

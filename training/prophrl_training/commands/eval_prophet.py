@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--videos", type=int, default=6, help="of them on the page (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of choice, noise and intervals (default: %(default)s)")
     parser.add_argument(
-        "--sampler", choices=("few", "full"), default="few", help="4 steps, or the base's 35 (default: %(default)s)"
+        "--sampler", choices=("few", "full"), default="few", help="steps that suit the weights, or the base's 35"
     )
     parser.add_argument("--batch", type=int, default=8, help="rollouts at once (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="of every arithmetic (default: %(default)s)")
@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
     from prophrl_core.task import load_task
     from prophrl_world_model import checkpoints
     from prophrl_world_model.imagination import ImaginationEnv
-    from prophrl_world_model.sampler import FEW_STEPS, FULL
+    from prophrl_world_model.sampler import FULL, for_steps
 
     from prophrl_training import prophet_evaluation, prophet_scores
     from prophrl_training.datasets.reader import open_dataset
@@ -127,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
             clips[number] = clip
 
     evaluations = {}
-    sampler = FEW_STEPS if args.sampler == "few" else FULL
+    sampler = for_steps(0, config) if args.sampler == "few" else FULL
     for name, networks in loaded.items():
         model, autoencoder = (network.to(args.device) for network in networks)
         evaluations[name] = prophet_evaluation.evaluate(

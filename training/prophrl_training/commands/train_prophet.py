@@ -27,6 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--blank-share", type=float, default=1.0, help="of clips foretold in one step, without noise")
     parser.add_argument("--state-weight", type=float, default=0.5, help="of the loss on objects, contact, success")
     parser.add_argument("--contact-share", type=float, default=0.4, help="of clips in which something is touched")
+    parser.add_argument(
+        "--own-context", type=int, default=0, metavar="N",
+        help="so many episodes more, given frames that the Prophet of --weights imagined, against drift",
+    )  # fmt: skip
     parser.add_argument("--given-noise", type=float, default=0.1, help="noise on the given frame, against drift")
     parser.add_argument("--decoder-steps", type=int, default=0, help="first sharpen the pictures of this one cell")
     parser.add_argument("--from-scratch", action="store_true", help="keep the autoencoder of --weights only")
@@ -59,6 +63,8 @@ def run(args: argparse.Namespace) -> int:
             raise UserError(f"--{name}: expected 1 or more, got {value}")
     if args.decoder_steps < 0 or (args.decoder_steps and len(args.dataset) > 1):
         raise UserError("--decoder-steps: expected 0 or more, and one --dataset: a decoder is sharpened for one cell")
+    if args.own_context < 0 or (args.own_context and args.from_scratch):
+        raise UserError("--own-context: expected 0 or more, and weights that imagine, not --from-scratch")
     torch.set_num_threads(args.threads)
     task, cell = load_task(args.task), load_cell(args.cell) if args.cell else None
     model, autoencoder = checkpoints.load(args.weights, torch.float32)
@@ -66,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     if args.from_scratch:
         model = Prophet(model.prophet)
     digest = sha256_file(args.weights / checkpoints.AUTOENCODER)
-    chains, used, started = [], 0, time.monotonic()
+    chains, used, started, left = [], 0, time.monotonic(), args.own_context
     for folder in args.dataset:
         dataset = open_dataset(folder)
         positions = chosen_positions(dataset, args.episodes, args.seed)
@@ -75,6 +81,9 @@ def run(args: argparse.Namespace) -> int:
             dataset, positions, task, cell, model.prophet, autoencoder, digest, args.phases,
             args.cache or args.out / "clips", _encoded,
         )  # fmt: skip
+        chosen = positions[:: max(1, len(positions) * len(args.dataset) // max(1, args.own_context))][:left]
+        left -= len(chosen)
+        chains += _own_chains(dataset, chosen, model, autoencoder, task, cell, args.seed) if chosen else []
     clips = ClipDataset(chains, model.prophet, args.contact_share)
     print(f"{used} episodes, {len(clips)} clips, {time.monotonic() - started:.0f} s; {_size(model)}", flush=True)
     config = ProphetTraining(
@@ -87,7 +96,8 @@ def run(args: argparse.Namespace) -> int:
     )  # fmt: skip
     origin = {
         "datasets": " ".join(folder.name for folder in args.dataset), "episodes": str(used), "seed": str(args.seed),
-        "steps": str(args.steps), "from": "scratch" if args.from_scratch else args.weights.name,
+        "steps": str(args.steps), "own_context": str(args.own_context),
+        "from": "scratch" if args.from_scratch else args.weights.name,
     }  # fmt: skip
     if args.decoder_steps:
         autoencoder = _sharpened(args, autoencoder, model.prophet, dataset, positions, task)
@@ -96,6 +106,26 @@ def run(args: argparse.Namespace) -> int:
     train(model, autoencoder, clips, config, args.out, origin, Progress(args.steps, log=args.out / "loss.csv"))
     print(f"{args.out}: {time.monotonic() - started:.0f} s in all")
     return 0
+
+
+def _own_chains(dataset, positions: list[int], model, autoencoder, task, cell, seed: int) -> list:
+    """Chains of the episodes at ``positions``, given frames that ``model`` imagined."""
+    from prophrl_world_model.imagination import ImaginationEnv
+    from prophrl_world_model.sampler import for_steps
+
+    from prophrl_training.own_context import own_chains
+    from prophrl_training.prophet_episodes import read_prophet_episodes
+
+    episodes = list(read_prophet_episodes(dataset, model.prophet, task, cell, positions))
+    sampler = for_steps(0, model.prophet)
+
+    def environment(view) -> ImaginationEnv:
+        return ImaginationEnv(model, autoencoder, view, sampler, batch=32, bfloat16=True)
+
+    def imagined(done: int, total: int) -> None:
+        print(f"imagined {done}/{total} episodes", flush=True)
+
+    return list(own_chains(episodes, environment, seed, imagined))
 
 
 def _sharpened(args: argparse.Namespace, autoencoder, config, dataset, positions: list[int], task):

@@ -15,7 +15,7 @@ from prophrl_core.task import PolicyImage, TaskSpec
 from prophrl_world_model import checkpoints
 from prophrl_world_model.config import ProphetConfig
 from prophrl_world_model.imagination import ImaginationEnv, View
-from prophrl_world_model.sampler import FEW_STEPS
+from prophrl_world_model.sampler import for_steps
 
 
 def check_fits(config: ProphetConfig, task: TaskSpec, camera: CameraSpec, source: Path) -> None:
@@ -57,7 +57,7 @@ class ChunkImagination:
         model, autoencoder = checkpoints.load(weights)
         check_fits(model.prophet, task, camera, weights)
         model, autoencoder = model.float().to(device), autoencoder.float().to(device)
-        sampler = dataclasses.replace(FEW_STEPS, steps=sampler_steps)
+        sampler = for_steps(sampler_steps, model.prophet)
         self._crop, self._T_base_camera = task.image.crop, camera.pose
         view = self._view(model.prophet, camera.measured_model or camera.model)
         self._env = ImaginationEnv(model, autoencoder, view, sampler, batch=1)

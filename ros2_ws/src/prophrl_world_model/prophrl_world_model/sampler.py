@@ -15,6 +15,8 @@ import torch
 from prophrl_core.errors import UserError
 from torch import Tensor
 
+from prophrl_world_model.config import ProphetConfig
+
 Velocity = Callable[[Tensor, Tensor], Tensor]  # (x_BCTHW, t_BT) -> v_BCTHW
 
 
@@ -58,6 +60,15 @@ class SamplerConfig:
 FULL = SamplerConfig()
 FEW_STEPS = SamplerConfig(steps=4, schedule="uniform", solver="euler")
 ONE_STEP = SamplerConfig(steps=1, schedule="uniform", solver="euler", noise=0.0)
+
+
+def for_steps(steps: int, config: ProphetConfig) -> SamplerConfig:
+    """A sampler of few ``steps``; 0 takes as many as suit the model. One step begins without noise where the network
+    gives samples, as it was trained to (``training_losses``, ``blank_share``)."""
+    sample_given = config.prediction == "sample"
+    if sample_given and steps in (0, 1):
+        return ONE_STEP
+    return dataclasses.replace(FEW_STEPS, steps=steps or FEW_STEPS.steps)
 
 
 def _log_ratio(t: float) -> float:

@@ -45,14 +45,15 @@ def _one_thread() -> None:
 
 
 class ProphetNode(ProcessNode):
-    """Parameters: ``cell_file``, ``task_file``, ``weights`` (folder), ``sampler_steps``, ``device`` (cpu or cuda).
+    """Parameters: ``cell_file``, ``task_file``, ``weights`` (folder), ``sampler_steps`` (0: as suits them), ``device``
+    (cpu or cuda).
 
     A GPU that the policy uses is better left to it.
     """
 
     def __init__(self) -> None:
         super().__init__("prophet_node")
-        for name, default in (("task_file", ""), ("weights", ""), ("sampler_steps", 4), ("device", "cpu")):
+        for name, default in (("task_file", ""), ("weights", ""), ("sampler_steps", 0), ("device", "cpu")):
             self.declare_parameter(name, default)
         self._live: LiveProphet | None = None
         self._handles: list = []
