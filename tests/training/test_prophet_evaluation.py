@@ -278,7 +278,7 @@ def test_the_command_writes_figures_page_videos_and_frames(tmp_path, monkeypatch
 def test_the_ceiling_is_the_real_clip_through_the_autoencoder():
     torch.manual_seed(0)
     autoencoder, made = VideoAutoencoder(CONFIG.autoencoder).eval(), episode(17)
-    clip = prophet_evaluation.reconstruction(made, CONFIG, autoencoder)
+    clip = prophet_evaluation.reconstruction(made, K, autoencoder)
     assert clip.shape == (17, H, W, 3) and (clip[0] == made.frames_FHW3[0]).all()
     with torch.no_grad():
         second = autoencoder.decode(autoencoder.encode(torch.from_numpy(made.frames_FHW3[None, 8:17])))[0, 1:]

@@ -20,6 +20,7 @@ from prophrl_training.schedule import cosine_rate  # noqa: E402
 from prophrl_training.train_autoencoder import AutoencoderTraining, ClipSource  # noqa: E402
 from prophrl_world_model import checkpoints, config  # noqa: E402
 from prophrl_world_model.autoencoder import VideoAutoencoder  # noqa: E402
+from prophrl_world_model.config import PatchesConfig  # noqa: E402
 from prophrl_world_model.training_losses import ReconstructionLossConfig  # noqa: E402
 from prophrl_world_model.video_metrics import psnr  # noqa: E402
 from simulated_dataset import SIZE, SMALL, simulate, small_task  # noqa: E402
@@ -122,6 +123,19 @@ def test_an_autoencoder_goes_on_with_the_same_losses(data, tmp_path):
     for changes in ({"config": dataclasses.replace(short, seed=1)}, {"base_dim": 12}):
         with pytest.raises(UserError, match="choose another folder"):
             run(tmp_path / "killed", **changes)
+
+
+def test_patches_are_fitted_to_what_moves_in_a_dataset(data):
+    source = ClipSource(open_dataset(data[0]), FRONT, (SIZE, SIZE), [0, 1, 2, 3])
+    training = AutoencoderTraining(steps=8, batch=4, clip=5)
+    fitted = train_autoencoder.fit_patches(PatchesConfig(channels=24), source, training)
+    clips = torch.from_numpy(ClipSource(source.dataset, FRONT, (SIZE, SIZE), [4, 5]).batch(3, 0, 8, 5))
+    restored = fitted.decode(fitted.encode(clips), clips[:, 0])
+    error, copied = ((restored.float() - clips).square().mean(), (clips[:, :1].float() - clips).square().mean())
+    assert error < 0.25 * copied, "24 of 768 numbers tell most of what moves in episodes that were not fitted"
+    with pytest.raises(UserError, match=r"expected 384 patches that change, got \d+; add episodes in which the arm"):
+        small = dataclasses.replace(training, steps=1, batch=1)
+        train_autoencoder.fit_patches(PatchesConfig(channels=192), source, small)
 
 
 def test_clips_come_from_episodes_that_are_long_enough(data):

@@ -11,7 +11,6 @@ MINIATURE = ProphetConfig(
     padding_channel=False, memory_pools=(1, 2, 4), history_frames=6,
     autoencoder=AutoencoderConfig(
         base_dim=4, dim_mult=(1, 1, 2, 2), residual_blocks=1, channels=8, mean=(0.1,) * 8, std=(0.7,) * 8,
-        change_std=(0.5,) * 8,
     ),
 )  # fmt: skip
 

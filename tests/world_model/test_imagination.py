@@ -6,7 +6,7 @@ import torch
 from prophrl_core import action, se3
 from prophrl_core.camera import CameraModel
 from prophrl_core.errors import UserError
-from prophrl_world_model.autoencoder import VideoAutoencoder
+from prophrl_world_model.autoencoder import VideoAutoencoder, make_autoencoder
 from prophrl_world_model.config import AutoencoderConfig, named
 from prophrl_world_model.imagination import ImaginationEnv, View, extended_history
 from prophrl_world_model.prophet import Prophet
@@ -133,11 +133,11 @@ def test_a_real_past_is_remembered_as_an_imagined_one(miniature):
 def test_the_shipped_sizes_of_the_autoencoder_shrink_alike(miniature):
     frames = torch.randint(0, 256, (1, 5, 32, 32, 3), dtype=torch.uint8)
     for config in (named("prophet-tiny").autoencoder, miniature().autoencoder):
-        autoencoder = VideoAutoencoder(config).eval()
+        autoencoder = make_autoencoder(config).eval()
         with torch.no_grad():
             latents = autoencoder.encode(frames)
             assert latents.shape == (1, config.channels, 2, 32 // config.stride, 32 // config.stride)
-            assert autoencoder.decode(latents).shape == frames.shape
+            assert autoencoder.decode(latents, frames[:, 0]).shape == frames.shape
             start = autoencoder.encode(frames[:, :1])
         torch.testing.assert_close(latents[:, :, :1], start, rtol=1e-4, atol=1e-5)
     with pytest.raises(UserError, match="shrink by 8"):

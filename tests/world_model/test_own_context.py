@@ -6,18 +6,21 @@ import torch
 from prophet_episode import episode
 from prophrl_training.own_context import own_chains
 from prophrl_training.prophet_clips import encode_chain
-from prophrl_world_model.autoencoder import VideoAutoencoder
+from prophrl_world_model.autoencoder import make_autoencoder
+from prophrl_world_model.config import PatchesConfig
 from prophrl_world_model.imagination import ImaginationEnv
-from prophrl_world_model.latent_coding import encode_given
+from prophrl_world_model.patch_autoencoder import PatchAutoencoder
 from prophrl_world_model.prophet import Prophet
 from prophrl_world_model.sampler import ONE_STEP
 
 
-@pytest.mark.parametrize("coding", ["plain", "changes"])
-def test_two_clips_of_three_begin_in_frames_imagined_from_the_real_one_before(miniature, coding):
-    config = miniature(text_dim=None, arms=1, prediction="sample", latent_coding=coding)
+@pytest.mark.parametrize("kind", [{}, {"autoencoder": PatchesConfig(channels=12), "frame_encoding": "folded"}])
+def test_two_clips_of_three_begin_in_frames_imagined_from_the_real_one_before(miniature, kind):
+    config = miniature(text_dim=None, arms=1, prediction="sample", **kind)
     torch.manual_seed(0)
-    model, autoencoder = Prophet(config).eval(), VideoAutoencoder(config.autoencoder).eval()
+    model, autoencoder = Prophet(config).eval(), make_autoencoder(config.autoencoder).eval()
+    if isinstance(autoencoder, PatchAutoencoder):
+        autoencoder.fit(torch.from_numpy(np.stack([episode(8, seed).frames_FHW3 for seed in range(9)])))
     made = [episode(35, seed=1), episode(7, seed=2), episode(17, seed=3)]
     said = []
     chains = list(own_chains(
@@ -34,5 +37,5 @@ def test_two_clips_of_three_begin_in_frames_imagined_from_the_real_one_before(mi
     for n in (1, 2):
         frame = env.step(made[0].actions_K7[None, 8 * n - 8 : 8 * n]).frames_NKHW3[:, -1]
         with torch.no_grad():
-            given = encode_given(autoencoder, torch.from_numpy(frame))
+            given = autoencoder.encode(torch.from_numpy(frame)[:, None])
         np.testing.assert_allclose(own.latents_NCThw[n, :, 0], given[0, :, 0].half(), atol=2e-3)

@@ -15,7 +15,7 @@ import torch
 from peft import LoraConfig
 from prophrl_core.errors import UserError
 from prophrl_world_model import checkpoints
-from prophrl_world_model.autoencoder import VideoAutoencoder
+from prophrl_world_model.autoencoder import Autoencoder
 from prophrl_world_model.prophet import Prophet
 from prophrl_world_model.training_losses import ChunkBatch, FlowLossConfig, flow_matching_loss, training_step
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -129,7 +129,7 @@ class ProphetTrainer:
 
 def train(
     model: Prophet,
-    autoencoder: VideoAutoencoder,
+    autoencoder: Autoencoder,
     data: ClipDataset,
     config: ProphetTraining,
     folder: Path,

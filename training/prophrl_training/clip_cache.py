@@ -14,7 +14,7 @@ from pathlib import Path
 from prophrl_core.cell import CellSpec
 from prophrl_core.errors import UserError
 from prophrl_core.task import TaskSpec
-from prophrl_world_model.autoencoder import VideoAutoencoder
+from prophrl_world_model.autoencoder import Autoencoder
 from prophrl_world_model.config import ProphetConfig
 
 from prophrl_training.datasets.parts import PLACED
@@ -30,7 +30,7 @@ def cached_chains(
     task: TaskSpec,
     cell: CellSpec | None,
     config: ProphetConfig,
-    autoencoder: VideoAutoencoder,
+    autoencoder: Autoencoder,
     autoencoder_sha256: str,
     phases: int,
     folder: Path,

@@ -140,7 +140,7 @@ def train_predictor(
     report: Callable[[dict[str, float]], None],
     start: OutcomePredictor | None = None,
 ) -> OutcomePredictor:
-    """Train, or go on, in ``folder``, on clips with commanded poses, from ``start``, whose scales stay, or from nothing.
+    """Train, or go on, in ``folder``, on clips with poses, from ``start``, whose scales stay, or from nothing.
 
     The averaged predictor.
     """

@@ -17,10 +17,9 @@ import numpy as np
 import torch
 from prophrl_core.errors import UserError
 from prophrl_world_model.action_streams import scalar_actions
-from prophrl_world_model.autoencoder import VideoAutoencoder
+from prophrl_world_model.autoencoder import Autoencoder
 from prophrl_world_model.config import TEMPORAL_STRIDE, ProphetConfig
 from prophrl_world_model.imagination import View, encoded_action_frames, extended_history
-from prophrl_world_model.latent_coding import encode_clips
 from prophrl_world_model.state_head import EVENTS, state_targets
 from prophrl_world_model.training_losses import ChunkBatch
 from safetensors import SafetensorError, safe_open
@@ -86,7 +85,7 @@ class ClipChain:
 def encode_chain(
     episode: ProphetEpisode,
     config: ProphetConfig,
-    autoencoder: VideoAutoencoder,
+    autoencoder: Autoencoder,
     phase: int,
     batch: int = 8,
     given_NHW3: np.ndarray | None = None,
@@ -108,7 +107,7 @@ def encode_chain(
     latents, drawn = [], []
     for first in range(0, len(clips), batch):
         part = slice(first, first + batch)
-        latents.append(encode_clips(config, autoencoder, frames[part].to(device)).cpu().half())
+        latents.append(autoencoder.encode(frames[part].to(device)).cpu().half())
         if config.frame_stream != "none":
             encoded = encoded_action_frames(config, episode.view, autoencoder, poses[part], openness[part])
             drawn.append(encoded.cpu().half())
@@ -192,10 +191,10 @@ def encoding_id(config: ProphetConfig, autoencoder_sha256: str) -> str:
     """Sixteen hex digits that change with whatever decides what a cached chain holds."""
     fields = (
         "height", "width", "chunk_steps", "rate_hz", "arms", "action_scale", "rotation", "frame_stream",
-        "frame_encoding", "frame_fold", "state_objects", "latent_coding",
+        "frame_encoding", "frame_fold", "state_objects",
     )  # fmt: skip
     facts = {name: getattr(config, name) for name in fields}
-    facts |= {"autoencoder": autoencoder_sha256, "change_std": config.autoencoder.change_std}
+    facts |= {"autoencoder": autoencoder_sha256}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -208,7 +207,8 @@ def store_chain(path: Path, chain: ClipChain, encoding: str) -> None:
         tensors["states"] = chain.states_NTS
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    save_file(tensors, partial, metadata={"encoding": encoding})
+    packed = {name: value.contiguous() for name, value in tensors.items()}
+    save_file(packed, partial, metadata={"encoding": encoding})
     partial.replace(path)
 
 

@@ -15,10 +15,9 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import torch
 from prophrl_core.errors import UserError
-from prophrl_world_model.autoencoder import VideoAutoencoder
+from prophrl_world_model.autoencoder import Autoencoder
 from prophrl_world_model.config import ProphetConfig
 from prophrl_world_model.imagination import ImaginationEnv, View
-from prophrl_world_model.latent_coding import decode_clips, encode_clips
 from prophrl_world_model.video_metrics import fidelity, flow_errors, optical_flow
 
 from prophrl_training.prophet_clips import ProphetEpisode
@@ -95,14 +94,13 @@ def last_frame_copy(episode: ProphetEpisode, chunk_steps: int) -> np.ndarray:
 
 
 @torch.no_grad()
-def reconstruction(episode: ProphetEpisode, config: ProphetConfig, autoencoder: VideoAutoencoder) -> np.ndarray:
+def reconstruction(episode: ProphetEpisode, chunk_steps: int, autoencoder: Autoencoder) -> np.ndarray:
     """The real clip (F, H, W, 3) through the autoencoder, chunk by chunk: what no prophecy can be better than."""
-    parts, chunk_steps = [episode.frames_FHW3[:1]], config.chunk_steps
+    parts = [episode.frames_FHW3[:1]]
     for first in range(0, whole_chunks(episode, chunk_steps), chunk_steps):
         clip = torch.from_numpy(episode.frames_FHW3[None, first : first + chunk_steps + 1].copy())
         clip = clip.to(autoencoder.mean.device)
-        coded = encode_clips(config, autoencoder, clip)
-        parts.append(decode_clips(config, autoencoder, coded, clip[:, 0])[0, 1:].cpu().numpy())
+        parts.append(autoencoder.decode(autoencoder.encode(clip), clip[:, 0])[0, 1:].cpu().numpy())
     return np.concatenate(parts)
 
 

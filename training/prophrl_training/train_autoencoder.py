@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from prophrl_core.errors import UserError
 from prophrl_world_model.autoencoder import VideoAutoencoder
+from prophrl_world_model.config import PatchesConfig
+from prophrl_world_model.patch_autoencoder import PatchAutoencoder
 from prophrl_world_model.training_losses import ReconstructionLossConfig, reconstruction_loss, training_step
 from torch import Tensor
 
@@ -144,28 +146,31 @@ class AutoencoderTrainer:
             self.autoencoder.wan.load_state_dict(self.average.weights)
             return self.autoencoder.requires_grad_(False).eval()
         zeros, ones = (0.0,) * config.channels, (1.0,) * config.channels
-        measured = VideoAutoencoder(dataclasses.replace(config, mean=zeros, std=ones, change_std=ones))
+        measured = VideoAutoencoder(dataclasses.replace(config, mean=zeros, std=ones))
         measured.wan.load_state_dict(self.average.weights)
-        latents, still = _latents(measured.eval(), self.source, self.config)
+        latents = _latents(measured.eval(), self.source, self.config)
         dims = (0, 2, 3, 4)
         mean, std = latents.mean(dims), latents.std(dims).clamp_min(1e-3)
-        change = ((latents - still)[:, :, 1:].square().mean(dims).sqrt() / std).clamp_min(1e-3)
-        scales = {"mean": mean, "std": std, "change_std": change}
-        config = dataclasses.replace(config, **{name: tuple(value.tolist()) for name, value in scales.items()})
-        final = VideoAutoencoder(config)
+        final = VideoAutoencoder(dataclasses.replace(config, mean=tuple(mean.tolist()), std=tuple(std.tolist())))
         final.wan.load_state_dict(self.average.weights)
         return final.requires_grad_(False).eval()
 
 
 @torch.no_grad()
-def _latents(
-    autoencoder: VideoAutoencoder, source: ClipSource, config: AutoencoderTraining
-) -> tuple[Tensor, Tensor]:
-    """Of some clips, and of their first frames standing still."""
+def _latents(autoencoder: VideoAutoencoder, source: ClipSource, config: AutoencoderTraining) -> Tensor:
     batches = [source.batch(config.seed + 1, i, 16, config.clip) for i in range(8)]
-    clips = [torch.from_numpy(frames) for frames in batches]
-    still = [frames[:, :1].expand_as(frames) for frames in clips]
-    return tuple(torch.cat([autoencoder.encode(frames) for frames in part]) for part in (clips, still))
+    return torch.cat([autoencoder.encode(torch.from_numpy(frames)) for frames in batches])
+
+
+def fit_patches(config: PatchesConfig, source: ClipSource, training: AutoencoderTraining) -> PatchAutoencoder:
+    """A patch autoencoder from ``steps`` batches of clips."""
+    autoencoder, c = PatchAutoencoder(config), training
+    clips = np.concatenate([source.batch(c.seed, step, c.batch, c.clip) for step in range(c.steps)])
+    try:
+        autoencoder.fit(torch.from_numpy(clips))
+    except ValueError as error:
+        raise UserError(f"{source.dataset.folder}: {error}; add episodes in which the arm moves") from None
+    return autoencoder.eval()
 
 
 def train_autoencoder(

@@ -90,14 +90,20 @@ def stock_pipeline(config, wan):
 def _stock_once(config, seed: int) -> Callable[[], int]:
     """One rollout with the stock pipeline, one text token. Its autoencoder is the plain Wan arrangement.
 
-    Where Prophet's folds pixels, it has half the width and one more level.
+    Where Prophet's folds pixels, it has half the width and one more level; where it has no layers, it is a small one.
     """
     import torch
     from PIL import Image
     from prophrl_world_model.autoencoder import VideoAutoencoder
+    from prophrl_world_model.config import AutoencoderConfig, PatchesConfig
 
     plain = config.autoencoder
-    if plain.pixel_patch == 2:
+    if isinstance(plain, PatchesConfig):
+        zeros, ones = (0.0,) * plain.channels, (1.0,) * plain.channels
+        plain = AutoencoderConfig(
+            base_dim=8, dim_mult=(1, 2, 4, 4), residual_blocks=1, channels=plain.channels, mean=zeros, std=ones
+        )
+    elif plain.pixel_patch == 2:
         plain = dataclasses.replace(
             plain, pixel_patch=1, base_dim=plain.base_dim // 2, dim_mult=(1, *(2 * m for m in plain.dim_mult[:-1]), 4)
         )
@@ -118,7 +124,7 @@ def _stock_once(config, seed: int) -> Callable[[], int]:
 def run(args: argparse.Namespace) -> int:
     import torch
     from prophrl_world_model import checkpoints
-    from prophrl_world_model.autoencoder import VideoAutoencoder
+    from prophrl_world_model.autoencoder import make_autoencoder
     from prophrl_world_model.config import named
     from prophrl_world_model.imagination import ImaginationEnv, View
     from prophrl_world_model.prophet import Prophet
@@ -131,7 +137,7 @@ def run(args: argparse.Namespace) -> int:
         config = model.prophet
     else:
         config = named(args.config)
-        model, autoencoder = Prophet(config).eval(), VideoAutoencoder(config.autoencoder).eval()
+        model, autoencoder = Prophet(config).eval(), make_autoencoder(config.autoencoder).eval()
     focal = 1.25 * config.width
     camera = CameraModel(config.width, config.height, focal, focal, (config.width - 1) / 2, (config.height - 1) / 2)
     view = View(camera, se3.pose_from_rotvec(np.array([0.0, 0.0, 1.0, np.pi, 0.0, 0.0])))

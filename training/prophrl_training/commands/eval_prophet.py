@@ -137,7 +137,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"{name}: {len(episodes)} episodes, {time.monotonic() - started:.0f} s", flush=True)
     K, ours = config.chunk_steps, loaded[OURS][1]
     copied = [prophet_evaluation.scored(e, prophet_evaluation.last_frame_copy(e, K)) for e in episodes]
-    restored = [prophet_evaluation.reconstruction(e, config, ours) for e in episodes]
+    restored = [prophet_evaluation.reconstruction(e, K, ours) for e in episodes]
     ceiling = [prophet_evaluation.scored(e, clip) for e, clip in zip(episodes, restored, strict=True)]
 
     table = {name: evaluation.scores for name, evaluation in evaluations.items()} | {COPY: copied, CEILING: ceiling}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 HELP = "train Prophet's video autoencoder on a dataset's pictures and write it with a fresh Prophet"
 HELD_OUT = 0.03  # of the episodes
+FITTED = 300  # batches are enough for an autoencoder of patches
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,8 +34,8 @@ def run(args: argparse.Namespace) -> int:
     from prophrl_core.errors import UserError
     from prophrl_core.figures import Figure, mean_interval, report
     from prophrl_world_model import checkpoints
-    from prophrl_world_model.autoencoder import VideoAutoencoder
-    from prophrl_world_model.config import named
+    from prophrl_world_model.autoencoder import make_autoencoder
+    from prophrl_world_model.config import PatchesConfig, named
     from prophrl_world_model.prophet import Prophet
     from prophrl_world_model.training_losses import ReconstructionLossConfig
     from prophrl_world_model.video_metrics import psnr
@@ -42,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     from prophrl_training.datasets.conversion import IMAGE_PREFIX
     from prophrl_training.datasets.reader import open_dataset
     from prophrl_training.progress import Progress
-    from prophrl_training.train_autoencoder import AutoencoderTraining, ClipSource, train_autoencoder
+    from prophrl_training.train_autoencoder import AutoencoderTraining, ClipSource, fit_patches, train_autoencoder
 
     if args.clip % 4 != 1 or args.clip < 5:
         raise UserError(f"--clip: expected 5, 9, 13 ..., got {args.clip}")
@@ -60,15 +61,19 @@ def run(args: argparse.Namespace) -> int:
         steps=args.steps, batch=args.batch, clip=args.clip, seed=args.seed, precision=args.precision,
         loss=ReconstructionLossConfig(motion_weight=args.motion_weight),
     )  # fmt: skip
-    autoencoder = VideoAutoencoder(prophet.autoencoder)
-    autoencoder.initialise()
-    size = sum(p.numel() for p in autoencoder.parameters())
+    autoencoder, patches = make_autoencoder(prophet.autoencoder), isinstance(prophet.autoencoder, PatchesConfig)
+    size = sum(value.numel() for value in autoencoder.stored.state_dict().values())
     print(f"{len(order) - len(held_out)} episodes; an autoencoder of {size / 1e6:.2f} M weights", flush=True)
     started = time.monotonic()
-    trained = train_autoencoder(autoencoder, source, config, args.out, Progress(args.steps))
+    if patches:
+        trained = fit_patches(prophet.autoencoder, source, dataclasses.replace(config, steps=min(args.steps, FITTED)))
+    else:
+        autoencoder.initialise()
+        trained = train_autoencoder(autoencoder, source, config, args.out, Progress(args.steps))
     clips = ClipSource(dataset, key, (prophet.width, prophet.height), held_out).batch(args.seed, 0, 32, args.clip)
     with torch.no_grad():
-        restored = torch.cat([trained.decode(trained.encode(part)) for part in torch.from_numpy(clips).split(8)])
+        parts = torch.from_numpy(clips).split(8)
+        restored = torch.cat([trained.decode(trained.encode(part), part[:, 0]) for part in parts])
     quality = np.array([psnr(real, ours).mean() for real, ours in zip(clips, restored.numpy(), strict=True)])
     still = np.array([psnr(clip, np.broadcast_to(clip[:1], clip.shape).copy())[1:].mean() for clip in clips])
     torch.manual_seed(args.seed)

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="so many episodes more, given frames that the Prophet of --weights imagined, against drift",
     )  # fmt: skip
     parser.add_argument("--given-noise", type=float, default=0.1, help="noise on the given frame, against drift")
-    parser.add_argument("--decoder-steps", type=int, default=0, help="first sharpen the pictures of this one cell")
+    parser.add_argument("--decoder-steps", type=int, default=0, help="first sharpen a Wan autoencoder's pictures")
     parser.add_argument("--from-scratch", action="store_true", help="keep the autoencoder of --weights only")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="bfloat16", help="of products")
     parser.add_argument("--checkpointing", action="store_true", help="less memory for more time")
@@ -96,10 +96,11 @@ def run(args: argparse.Namespace) -> int:
     )  # fmt: skip
     origin = {
         "datasets": " ".join(folder.name for folder in args.dataset), "episodes": str(used), "seed": str(args.seed),
-        "steps": str(args.steps), "own_context": str(args.own_context),
-        "from": "scratch" if args.from_scratch else args.weights.name,
+        "steps": str(args.steps), "from": "scratch" if args.from_scratch else args.weights.name,
     }  # fmt: skip
-    if args.decoder_steps:
+    if args.own_context:
+        origin["own_context"] = str(args.own_context)
+    if args.decoder_steps and not model.prophet.codes_changes:
         autoencoder = _sharpened(args, autoencoder, model.prophet, dataset, positions, task)
         origin["decoder_steps"] = str(args.decoder_steps)
     model.requires_grad_(True)

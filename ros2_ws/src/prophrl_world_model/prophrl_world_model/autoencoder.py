@@ -11,7 +11,8 @@ from diffusers import AutoencoderKLWan
 from diffusers.models.autoencoders.autoencoder_kl_wan import WanResidualBlock
 from torch import Tensor, nn
 
-from prophrl_world_model.config import TEMPORAL_STRIDE, AutoencoderConfig
+from prophrl_world_model.config import TEMPORAL_STRIDE, AutoencoderConfig, PatchesConfig
+from prophrl_world_model.patch_autoencoder import PatchAutoencoder
 
 FIRST_LOG_VARIANCE = -6.0
 
@@ -61,6 +62,11 @@ class VideoAutoencoder(nn.Module):
         self.wan.quant_conv.weight[spread] = 0.0
         self.wan.quant_conv.bias[spread] = FIRST_LOG_VARIANCE
 
+    @property
+    def stored(self) -> nn.Module:
+        """What a file of weights holds."""
+        return self.wan
+
     def encode(self, frames_BFHWC: Tensor) -> Tensor:
         """Latents (B, C, T, h, w) of uint8 frames (B, F, H, W, 3), F = 1 + 4 n; ValueError for another F."""
         frames = frames_BFHWC.shape[1]
@@ -69,7 +75,15 @@ class VideoAutoencoder(nn.Module):
         video = to_unit(frames_BFHWC).to(self.wan.dtype)
         return (self.wan.encode(video).latent_dist.mode().float() - self.mean) / self.std
 
-    def decode(self, latents_BCThw: Tensor) -> Tensor:
-        """uint8 frames (B, 4 T - 3, H, W, 3) of latents."""
+    def decode(self, latents_BCThw: Tensor, given_BHWC: Tensor | None = None) -> Tensor:
+        """uint8 frames (B, 4 T - 3, H, W, 3) of latents; the given first frames are not needed here."""
         latents = (latents_BCThw * self.std + self.mean).to(self.wan.dtype)
         return to_frames(self.wan.decode(latents).sample)
+
+
+Autoencoder = VideoAutoencoder | PatchAutoencoder
+
+
+def make_autoencoder(config: AutoencoderConfig | PatchesConfig) -> Autoencoder:
+    """A fresh autoencoder of the kind that ``config`` describes."""
+    return PatchAutoencoder(config) if isinstance(config, PatchesConfig) else VideoAutoencoder(config)

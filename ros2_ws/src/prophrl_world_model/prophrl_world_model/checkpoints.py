@@ -19,7 +19,7 @@ from prophrl_core.errors import UserError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from prophrl_world_model.autoencoder import VideoAutoencoder
+from prophrl_world_model.autoencoder import Autoencoder, VideoAutoencoder, make_autoencoder
 from prophrl_world_model.config import ProphetConfig
 from prophrl_world_model.prophet import Prophet
 from prophrl_world_model.weight_files import assign, read_json, read_tensors
@@ -43,7 +43,7 @@ RELEASED_STREAMS = {
 def save(
     folder: Path,
     model: Prophet,
-    autoencoder: VideoAutoencoder,
+    autoencoder: Autoencoder,
     origin: dict[str, str],
     dtype: torch.dtype | None = None,
 ) -> None:
@@ -53,7 +53,7 @@ def save(
     """
     folder.mkdir(parents=True, exist_ok=True)
     hashes = {}
-    for name, module in ((PROPHET, model), (AUTOENCODER, autoencoder.wan)):
+    for name, module in ((PROPHET, model), (AUTOENCODER, autoencoder.stored)):
         partial = folder / f"{name}.partial"
         save_file(
             {key: value.detach().to("cpu", dtype).contiguous() for key, value in module.state_dict().items()}, partial
@@ -66,7 +66,7 @@ def save(
     partial.replace(folder / MANIFEST)
 
 
-def load(folder: Path, dtype: torch.dtype | None = None) -> tuple[Prophet, VideoAutoencoder]:
+def load(folder: Path, dtype: torch.dtype | None = None) -> tuple[Prophet, Autoencoder]:
     """The Prophet and autoencoder of a folder of ours, on the CPU, in evaluation mode, in ``dtype`` or as stored."""
     manifest = read_json(folder / MANIFEST)
     if manifest.get("format") != FORMAT:
@@ -82,8 +82,8 @@ def load(folder: Path, dtype: torch.dtype | None = None) -> tuple[Prophet, Video
     with torch.device("meta"):
         model = Prophet(config)
     assign(model, read_tensors(folder / PROPHET), folder / PROPHET)
-    autoencoder = VideoAutoencoder(config.autoencoder)
-    assign(autoencoder.wan, read_tensors(folder / AUTOENCODER), folder / AUTOENCODER)
+    autoencoder = make_autoencoder(config.autoencoder)
+    assign(autoencoder.stored, read_tensors(folder / AUTOENCODER), folder / AUTOENCODER)
     if dtype is not None:
         model, autoencoder = model.to(dtype), autoencoder.to(dtype)
     return model.eval(), autoencoder.eval()

@@ -11,8 +11,7 @@ SPATIAL_STRIDES = (8, 16)
 
 @dataclasses.dataclass(frozen=True)
 class AutoencoderConfig:
-    """diffusers' ``AutoencoderKLWan``, by default Wan 2.1; ``mean`` and ``std``, per channel, make latents unit;
-    ``change_std`` is the deviation of their change since a clip's first frame.
+    """diffusers' ``AutoencoderKLWan``, by default Wan 2.1; ``mean`` and ``std``, per channel, make latents unit.
 
     ``pixel_patch`` folds pixels into channels first, as Wan 2.2 does; ``dim_mult`` then has one entry fewer for each
     halving, and the whole costs a fraction. Space shrinks by 8 or 16, time by 4.
@@ -31,7 +30,6 @@ class AutoencoderConfig:
         2.8184, 1.4541, 2.3275, 2.6558, 1.2196, 1.7708, 2.6052, 2.0743,
         3.2687, 2.1526, 2.8652, 1.5579, 1.6382, 1.1253, 2.8251, 1.9160,
     )  # fmt: skip
-    change_std: tuple[float, ...] = (1.0,) * 16
 
     def __post_init__(self):
         if self.stride not in SPATIAL_STRIDES or len(self.dim_mult) < 3:
@@ -40,7 +38,7 @@ class AutoencoderConfig:
                 f"{self.pixel_patch} and {len(self.dim_mult) - 1} halvings; correct the config"
             )
 
-        lengths = {name: len(getattr(self, name)) for name in ("mean", "std", "change_std")}
+        lengths = {name: len(getattr(self, name)) for name in ("mean", "std")}
         if set(lengths.values()) != {self.channels}:
             raise UserError(
                 f"autoencoder: expected {self.channels} numbers, one a channel, for each of {', '.join(lengths)}, got "
@@ -60,6 +58,26 @@ class AutoencoderConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class PatchesConfig:
+    """Sizes of ``PatchAutoencoder``: pixels along a patch, components kept of it."""
+
+    patch: int = 8
+    channels: int = 96
+
+    def __post_init__(self):
+        if self.patch not in SPATIAL_STRIDES or not 1 <= self.channels <= 3 * self.patch**2:
+            raise UserError(
+                f"patch autoencoder: expected patches of 8 or 16 pixels and 1 to {3 * self.patch**2} channels, got "
+                f"{self.patch} and {self.channels}; correct the config"
+            )
+
+    @property
+    def stride(self) -> int:
+        """Pixels along one side of a latent."""
+        return self.patch
+
+
+@dataclasses.dataclass(frozen=True)
 class ProphetConfig:
     """One architecture at every size.
 
@@ -71,8 +89,8 @@ class ProphetConfig:
     dimensions and ``rotation`` says how a rotation is written, both on the way into the scalar stream. ``frame_fold``
     is how many pixels of a folded action frame lie along one side of a latent. With ``state_objects`` above 0 a head
     reads so many objects, contact and success out of the tokens; it shapes the trunk, and is not part of the base.
-    ``latent_coding`` is "plain" as in the paper or "changes" (latent_coding.py); ``prediction`` says what the last
-    layer gives, the flow's "velocity" as the base, or the "sample" it leads to, which a small network learns sooner.
+    ``prediction`` says what the last layer gives, the flow's "velocity" as the base, or the "sample" it leads to, which
+    a small network learns sooner.
     """
 
     name: str
@@ -103,9 +121,8 @@ class ProphetConfig:
     rope_scale: tuple[float, float, float] = (1.0, 3.0, 3.0)
     padding_channel: bool = True
     time_scale: float = 1.0
-    latent_coding: str = "plain"  # or changes
     prediction: str = "velocity"  # or sample
-    autoencoder: AutoencoderConfig = AutoencoderConfig()
+    autoencoder: AutoencoderConfig | PatchesConfig = AutoencoderConfig()
 
     def __post_init__(self):
         stride = self.autoencoder.stride
@@ -123,7 +140,8 @@ class ProphetConfig:
              self.frame_encoding in ("autoencoder", "folded")),
             ("history_order", "newest_first, chronological or none", self.history_order,
              self.history_order in ("newest_first", "chronological", "none")),
-            ("latent_coding", "plain or changes", self.latent_coding, self.latent_coding in ("plain", "changes")),
+            ("frame_encoding", "folded, where latents are changes", self.frame_encoding,
+             self.frame_encoding == "folded" or self.frame_stream == "none" or not self.codes_changes),
             ("prediction", "velocity or sample", self.prediction, self.prediction in ("velocity", "sample")),
             ("action_scale", f"{ACTION_DIMS} numbers", self.action_scale, len(self.action_scale) == ACTION_DIMS),
             ("memory_pools", f"at most the latent size ({min(self.height, self.width) // stride})",
@@ -134,6 +152,11 @@ class ProphetConfig:
                 raise UserError(
                     f"Prophet {self.name}: expected {field} to be {expected}, got {got}; correct the config"
                 )
+
+    @property
+    def codes_changes(self) -> bool:
+        """Whether later latents say what changes since the given frame, rather than what there is."""
+        return isinstance(self.autoencoder, PatchesConfig)
 
     @property
     def hidden(self) -> int:
@@ -167,7 +190,8 @@ class ProphetConfig:
             raise UserError(f"Prophet config: expected a JSON object, got {type(data).__name__}; rewrite the manifest")
         data = dict(data)
         nested = data.pop("autoencoder", {})
-        return _strict(cls, {**data, "autoencoder": _strict(AutoencoderConfig, nested)})
+        kind = PatchesConfig if isinstance(nested, dict) and "patch" in nested else AutoencoderConfig
+        return _strict(cls, {**data, "autoencoder": _strict(kind, nested)})
 
 
 def _strict(cls, data: dict):
@@ -199,11 +223,7 @@ CONFIGS = {
             "prophet-tiny", 64, 64, chunk_steps=8, heads=4, head_dim=64, layers=6, mlp_ratio=3.0, adaln_dim=64,
             text_dim=None, padding_channel=False, frame_stream="tokens", frame_encoding="folded", frame_fold=4,
             action_scale=OUR_ACTIONS, arms=1, time_scale=1000.0, patch=1, state_objects=2, history_frames=9,
-            latent_coding="changes", prediction="sample",
-            autoencoder=AutoencoderConfig(
-                pixel_patch=2, base_dim=16, dim_mult=(1, 2, 2), residual_blocks=1, channels=48, mean=(0.0,) * 48,
-                std=(1.0,) * 48, change_std=(1.0,) * 48,
-            ),
+            prediction="sample", autoencoder=PatchesConfig(),
         ),
     )
 }  # fmt: skip

@@ -18,9 +18,8 @@ from torch import Tensor
 
 from prophrl_world_model.action_frames import ActionFrameStyle, folded, render
 from prophrl_world_model.action_streams import scalar_actions
-from prophrl_world_model.autoencoder import VideoAutoencoder
+from prophrl_world_model.autoencoder import Autoencoder
 from prophrl_world_model.config import ProphetConfig
-from prophrl_world_model.latent_coding import decode_clips, encode_clips, encode_given
 from prophrl_world_model.prophet import Prophet
 from prophrl_world_model.sampler import FULL, SamplerConfig, sample
 from prophrl_world_model.state_head import success_probability
@@ -56,7 +55,7 @@ class Imagined(NamedTuple):
 def encoded_action_frames(
     config: ProphetConfig,
     view: View,
-    autoencoder: VideoAutoencoder,
+    autoencoder: Autoencoder,
     T_base_tcp_NF44: np.ndarray,
     openness_NF: np.ndarray,
 ) -> Tensor:
@@ -85,7 +84,7 @@ class ImaginationEnv:
     def __init__(
         self,
         model: Prophet,
-        autoencoder: VideoAutoencoder,
+        autoencoder: Autoencoder,
         view: View,
         sampler: SamplerConfig = FULL,
         batch: int = 16,
@@ -148,7 +147,7 @@ class ImaginationEnv:
                     actions[part].to(device), noise[part].to(device), part, poses[part], openness[part]
                 )
                 given = self._frames[part].to(device)
-                frames.append(decode_clips(config, self.autoencoder, clip, given)[:, 1:].cpu())
+                frames.append(self.autoencoder.decode(clip, given)[:, 1:].cpu())
             clips.append(clip)
             success += [held.cpu()] if held is not None else []
         frames = torch.cat(frames)
@@ -163,10 +162,7 @@ class ImaginationEnv:
 
     @torch.no_grad()
     def _encoded(self, clips_NFHW3: Tensor) -> Tensor:
-        device, config = self.model.device, self.model.prophet
-        return torch.cat(
-            [encode_clips(config, self.autoencoder, c.to(device)) for c in clips_NFHW3.split(self.batch)]
-        )
+        return torch.cat([self.autoencoder.encode(c.to(self.model.device)) for c in clips_NFHW3.split(self.batch)])
 
     def _imagine(
         self, actions_BKA: Tensor, noise_BCThw: Tensor, part: slice, poses, openness
@@ -176,7 +172,7 @@ class ImaginationEnv:
         The state head is read at every sampling step; its mean is what counts.
         """
         config = self.model.prophet
-        start_BC1hw = encode_given(self.autoencoder, self._frames[part].to(noise_BCThw.device))
+        start_BC1hw = self.autoencoder.encode(self._frames[part, None].to(noise_BCThw.device))
         known = noise_BCThw.new_zeros(noise_BCThw.shape[0], config.latent_frames)
         known[:, 0] = 1
         drawn = None

@@ -51,9 +51,9 @@ class ReconstructionLossConfig:
     motion_weight: float = 0.0
 
 
-def motion_weights(latents_BCThw: Tensor, weight: float, coding: str = "plain") -> Tensor:
+def motion_weights(latents_BCThw: Tensor, weight: float, are_changes: bool = False) -> Tensor:
     """Loss weights (B, 1, T, h, w) of mean 1 a clip: ``1 + weight m / mean(m)``, m the change since the first frame."""
-    if coding == "plain":
+    if not are_changes:
         latents_BCThw = latents_BCThw - latents_BCThw[:, :, :1]
     change = latents_BCThw[:, :, 1:].square().mean(1, keepdim=True)
     change = torch.cat([torch.zeros_like(change[:, :, :1]), change], dim=2)
@@ -97,7 +97,7 @@ def flow_matching_loss(
     if model.prophet.prediction == "sample":
         error = error * t_B.square()[:, None, None, None, None]
     if config.motion_weight > 0:
-        error = error * motion_weights(x0, config.motion_weight, model.prophet.latent_coding)
+        error = error * motion_weights(x0, config.motion_weight, model.prophet.codes_changes)
     loss = error[:, :, 1:].mean()
     if config.state_weight > 0 and states is not None and batch.states_BTS is not None:
         loss = loss + config.state_weight * state_loss(states[:, 1:], batch.states_BTS[:, 1:])
