@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from prophrl_world_model.config import TEMPORAL_STRIDE, PatchesConfig
 
 UNIT = 127.5  # grey levels that become 1
-LEAST_CHANGE = 1e-3  # mean square of a patch's change below which it does not count as one
+LEAST_CHANGE = 1e-3  # mean square of a patch's change below which it does not count as one: 4 grey levels
 
 
 def _patches(video_BFHW3: Tensor, frames: int, patch: int) -> Tensor:
@@ -83,8 +83,14 @@ class PatchAutoencoder(nn.Module):
         return latents.permute(0, 4, 1, 2, 3)
 
     def decode(self, latents_BCThw: Tensor, given_BHW3: Tensor) -> Tensor:
-        """uint8 frames (B, 4 T - 3, H, W, 3): the given ones, then what the latents make of them."""
+        """uint8 frames (B, 4 T - 3, H, W, 3): the given ones, then what the latents make of them.
+
+        A patch whose change is too small to be one keeps its pixels: over many chunks nothing adds up.
+        """
         coded = latents_BCThw[:, :, 1:].float().permute(0, 2, 3, 4, 1)
-        changes = _pictures((coded * self.change_scale) @ self.change_axes, TEMPORAL_STRIDE, self.config.patch)
-        later = (given_BHW3[:, None].float() + UNIT * changes).round_().clamp_(0, 255).to(torch.uint8)
+        changes = (coded * self.change_scale) @ self.change_axes
+        size = changes.square().mean(-1, keepdim=True)
+        changes = changes * ((size - LEAST_CHANGE / 4) / (LEAST_CHANGE * 3 / 4)).clamp(0, 1)
+        video = _pictures(changes, TEMPORAL_STRIDE, self.config.patch)
+        later = (given_BHW3[:, None].float() + UNIT * video).round_().clamp_(0, 255).to(torch.uint8)
         return torch.cat([given_BHW3[:, None], later], dim=1)
