@@ -20,6 +20,7 @@ def message_types() -> dict:
         EpisodeEvent,
         GripperState,
         PolicyStatus,
+        ProphetFidelity,
         RecorderStatus,
     )
     from sensor_msgs.msg import CameraInfo, Image
@@ -34,6 +35,8 @@ def message_types() -> dict:
         "/gripper/state": GripperState,
         "/episode/event": EpisodeEvent,
         "/policy/status": PolicyStatus,
+        "/prophet/fidelity": ProphetFidelity,
+        "/prophet/preview": Image,
         "/recorder/status": RecorderStatus,
         "/diagnostics": DiagnosticArray,
         **{f"/camera/{name}/color/image_raw": Image for name in cameras},

@@ -60,7 +60,8 @@ class GateConfig:
     steps: int = 96  # of every rollout, whatever happens in it
     other_starts: int = 96  # of the other policies, one rollout each
     adapt_steps: int = 500
-    decoder_steps: int = 400
+    decoder_steps: int = 400  # where the autoencoder has layers
+    own_context: int = 100  # episodes, of the logged ones, that begin in imagined frames
     judge_steps: int = 300
     processes: int = 2
     threads: int = 2
@@ -146,7 +147,7 @@ class GateRun:
             return
         words = f"--dataset {self.folder}/episodes --task {self.task} --weights {self.weights} --out {out} --phases 2"
         words += f" --steps {self.config.adapt_steps} --decoder-steps {self.config.decoder_steps} --learning-rate 2e-4"
-        words += f" --seed {self.seed} --threads {self.config.threads}"
+        words += f" --own-context {self.config.own_context} --seed {self.seed} --threads {self.config.threads}"
         _call(train_prophet, words.split())
 
     def roll_out(self) -> list[Rollout]:

@@ -59,6 +59,7 @@ def topics_for(cell: CellSpec) -> tuple[RecordedTopic, ...]:
         RecordedTopic("policy/status", f"{INTERFACES}/PolicyStatus", **state),
         RecordedTopic("teleop/command", f"{INTERFACES}/TeleopCommand", **stream),
         RecordedTopic("teleop/status", f"{INTERFACES}/TeleopStatus", **state),
+        RecordedTopic("prophet/fidelity", f"{INTERFACES}/ProphetFidelity", **state),
     ]
     for camera in cell.cameras:
         base = f"camera/{camera.name}"
