@@ -88,6 +88,11 @@ def test_configurations_that_cannot_be_are_refused(miniature):
     for wrong in ({"patch": 4}, {"channels": 0}, {"channels": 193}):
         with pytest.raises(UserError, match="expected patches of 8 or 16 pixels and 1 to"):
             PatchesConfig(**wrong)
+    for wrong in ({"layers": 10**9}, {"heads": 0}, {"head_dim": 2.0}, {"history_frames": True}):
+        with pytest.raises(UserError, match=r"expected \w+ from \d+ to \d+, got"):
+            miniature(**wrong)
+    with pytest.raises(UserError, match="expected base_dim from 1 to 512, got 100000000"):
+        dataclasses.replace(miniature().autoencoder, base_dim=10**8)
     with pytest.raises(UserError, match="expected frame_encoding to be folded, where latents are changes"):
         miniature(autoencoder=CONFIG, frame_encoding="autoencoder")
     with pytest.raises(UserError, match="expected prediction to be velocity or sample, got noise"):

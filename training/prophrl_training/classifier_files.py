@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import torch
 from prophrl_core.bundle import sha256_file
-from prophrl_core.errors import UserError
+from prophrl_core.errors import UserError, check_whole_numbers
 from prophrl_world_model.weight_files import assign, read_json, read_tensors
 from safetensors.torch import save_file
 from torch import nn
@@ -101,13 +101,6 @@ def _built(kind: type, data: object, where: Path):
         return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
-
-
-def check_whole_numbers(what: str, ranges: dict[str, tuple[object, int, int]]) -> None:
-    """UserError unless each value is a whole number in its range, given as (value, lowest, highest) by name."""
-    for name, (value, low, high) in ranges.items():
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise UserError(f"{what}: expected {name} from {low} to {high}, got {value!r}; correct the config")
 
 
 def check_widths(what: str, widths: object, multiple: int) -> None:

@@ -10,10 +10,10 @@ import dataclasses
 
 import numpy as np
 import torch
-from prophrl_core.errors import UserError
+from prophrl_core.errors import UserError, check_whole_numbers
 from torch import Tensor, nn
 
-from prophrl_training.classifier_files import SuccessClassifier, check_whole_numbers, check_widths
+from prophrl_training.classifier_files import SuccessClassifier, check_widths
 from prophrl_training.picture_trunk import GROUPS, PictureTrunk, shrunk, trunk_side
 
 AT_ONCE = 256  # windows of one forward pass

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from prophrl_core.errors import UserError
+from prophrl_core.errors import UserError, check_whole_numbers
 from prophrl_core.figures import Figure
 from torch import Tensor, nn
 
-from prophrl_training.classifier_files import SuccessClassifier, check_whole_numbers, check_widths
+from prophrl_training.classifier_files import SuccessClassifier, check_widths
 from prophrl_training.classifier_training import ClassifierTrainer, ClassifierTraining, require_both
 from prophrl_training.dataset import AugmentationConfig, augment
 from prophrl_training.labelled_clips import Clip, digest_of

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from prophrl_core.errors import UserError
+from prophrl_core.errors import UserError, check_whole_numbers
 
 ACTION_DIMS = 7  # per arm: translation, rotation, openness
 TEMPORAL_STRIDE = 4  # of the video autoencoder: a first frame alone, then four by four
@@ -32,6 +32,10 @@ class AutoencoderConfig:
     )  # fmt: skip
 
     def __post_init__(self):
+        ranges = {"pixel_patch": (self.pixel_patch, 1, 16), "base_dim": (self.base_dim, 1, 512)}
+        ranges |= {"residual_blocks": (self.residual_blocks, 1, 8), "channels": (self.channels, 1, 512)}
+        ranges |= {f"dim_mult[{i}]": (m, 1, 32) for i, m in enumerate(self.dim_mult[:8])}
+        check_whole_numbers("autoencoder", ranges)
         if self.stride not in SPATIAL_STRIDES or len(self.dim_mult) < 3:
             raise UserError(
                 f"autoencoder: expected pixel_patch and the halvings of dim_mult to shrink by 8 or 16, got "
@@ -65,6 +69,7 @@ class PatchesConfig:
     channels: int = 96
 
     def __post_init__(self):
+        check_whole_numbers("patch autoencoder", {"patch": (self.patch, 1, 16), "channels": (self.channels, 0, 768)})
         if self.patch not in SPATIAL_STRIDES or not 1 <= self.channels <= 3 * self.patch**2:
             raise UserError(
                 f"patch autoencoder: expected patches of 8 or 16 pixels and 1 to {3 * self.patch**2} channels, got "
@@ -125,6 +130,17 @@ class ProphetConfig:
     autoencoder: AutoencoderConfig | PatchesConfig = AutoencoderConfig()
 
     def __post_init__(self):
+        check_whole_numbers(
+            f"Prophet {self.name}",
+            {
+                "height": (self.height, 8, 4096), "width": (self.width, 8, 4096), "heads": (self.heads, 1, 256),
+                "chunk_steps": (self.chunk_steps, 1, 400), "head_dim": (self.head_dim, 2, 1024),
+                "layers": (self.layers, 1, 256), "adaln_dim": (self.adaln_dim, 1, 8192), "arms": (self.arms, 1, 8),
+                "patch": (self.patch, 1, 16), "frame_fold": (self.frame_fold, 1, 16),
+                "state_objects": (self.state_objects, 0, 64), "history_frames": (self.history_frames, 0, 10_000),
+                "memory_tokens": (self.memory_tokens, 1, 100_000),
+            },
+        )  # fmt: skip
         stride = self.autoencoder.stride
         unit = stride * self.patch
         pools = max(self.memory_pools) * stride
