@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     with torch.no_grad():
         parts = torch.from_numpy(clips).split(8)
         restored = torch.cat([trained.decode(trained.encode(part), part[:, 0]) for part in parts])
-    quality = np.array([psnr(real, ours).mean() for real, ours in zip(clips, restored.numpy(), strict=True)])
+    quality = np.array([psnr(real, ours)[1:].mean() for real, ours in zip(clips, restored.numpy(), strict=True)])
     still = np.array([psnr(clip, np.broadcast_to(clip[:1], clip.shape).copy())[1:].mean() for clip in clips])
     torch.manual_seed(args.seed)
     origin = {"dataset": args.dataset.name, "seed": str(args.seed), "steps": str(args.steps), "stage": "autoencoder"}
