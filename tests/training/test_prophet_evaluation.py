@@ -266,6 +266,9 @@ def test_the_command_writes_figures_page_videos_and_frames(tmp_path, monkeypatch
     assert "http" not in page and "<b>first" not in page and "&lt;b&gt;first" in page
     videos = [base64.b64decode(v) for v in re.findall(r'src="data:video/mp4;base64,([^"]+)"', page)]
     files = sorted((tmp_path / "o" / "videos").glob("*.mp4"))
+    seen = cv2.imread(str(tmp_path / "o" / "strip.jpg"))
+    assert seen.shape == (2 * 2 * 128 + 6, 9 * 128, 3) and seen[:128].std() > 5 and seen[128:256].std() > 5
+    assert np.abs(seen[:128, :128].astype(int) - seen[128:256, :128]).mean() < 3, "both rows begin with the given frame"
     assert len(videos) == 2 == page.count('poster="data:image/jpeg') and videos == [f.read_bytes() for f in files]
     for video, file in zip(videos, files, strict=True):
         frames = decoded(video)

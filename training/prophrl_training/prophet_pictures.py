@@ -73,6 +73,17 @@ def side_by_side(episode: ProphetEpisode, prophecy_FHW3: np.ndarray) -> np.ndarr
     return np.concatenate([captions, panels], axis=1)
 
 
+def strip(pairs: Sequence[tuple[np.ndarray, np.ndarray]], times: int = 9) -> np.ndarray:
+    """Two rows for each (real, prophecy), both (F, H, W, 3): ``times`` moments from the given frame to the last."""
+    rows = []
+    for real_FHW3, prophecy_FHW3 in pairs:
+        at = np.linspace(0, len(prophecy_FHW3) - 1, times).round().astype(int)
+        scale = -(-SHOWN_HEIGHT // (2 * prophecy_FHW3.shape[1]))
+        rows += [np.concatenate(list(_larger(clip[at], scale)), axis=1) for clip in (real_FHW3, prophecy_FHW3)]
+        rows.append(np.full_like(rows[-1][:6], 255))
+    return np.concatenate(rows[:-1])
+
+
 def jpeg(picture_HW3: np.ndarray) -> bytes:
     """One picture, packed."""
     done, packed = cv2.imencode(".jpg", cv2.cvtColor(picture_HW3, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])

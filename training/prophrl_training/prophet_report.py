@@ -14,10 +14,11 @@ from prophrl_core.mp4 import write_mp4
 from prophrl_training.html_page import Page
 from prophrl_training.prophet_clips import ProphetEpisode
 from prophrl_training.prophet_evaluation import EpisodeScore
-from prophrl_training.prophet_pictures import drift_curves, jpeg, side_by_side
+from prophrl_training.prophet_pictures import drift_curves, jpeg, side_by_side, strip
 from prophrl_training.prophet_scores import METRICS, over_time
 
-PAGE, VIDEOS = "report.html", "videos"
+PAGE, VIDEOS, STRIP = "report.html", "videos", "strip.jpg"
+STRIPS = 4  # episodes on it
 _SCORES = """Means over time, then over episodes, with 95 % bootstrap intervals over episodes. The given frame is not
 scored. "At the end" is each episode's last imagined frame. EPE and flow are in pixels of the model's frames; cos counts
 where the real picture moves by a pixel or more. The autoencoder's row is the real clip, encoded and decoded."""
@@ -70,7 +71,7 @@ def write_report(
     chunk_steps: int,
     seed: int,
 ) -> Path:
-    """Write PAGE and the videos to ``folder``; returns the page."""
+    """Write PAGE, the videos and STRIP to ``folder``; returns the page."""
     e = html.escape
     page = Page(title)
     page.add("<dl>" + "".join(f"<dt>{e(name)}</dt><dd>{e(text)}</dd>" for name, text in facts.items()) + "</dl>")
@@ -84,6 +85,9 @@ def write_report(
     if films:
         page.add(f"<h2>Prophecies</h2><p>{_VIDEOS}</p>")
         (folder / VIDEOS).mkdir(parents=True, exist_ok=True)
+        shown = jpeg(strip([(film.episode.frames_FHW3, film.prophecy_FHW3) for film in films[:STRIPS]]))
+        (folder / STRIP).write_bytes(shown)
+        page.media("image/jpeg", shown, "each pair of rows: what the camera saw, what Prophet foretold")
     for film in films:
         outcome = e(film.episode.labels.outcome)
         page.add(f'<section><h3>{e(film.episode.name)} <span class="{outcome}">{outcome}</span></h3>')
