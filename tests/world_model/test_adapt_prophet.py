@@ -72,7 +72,8 @@ def test_merged_lora_imagines_what_the_adapter_did(miniature):
             condition = model.condition(known, batch.actions_BKA, batch.action_latents_BCThw)
             return model(batch.latents_BCThw, torch.full((2, 3), 0.5), condition)
 
-    adapted = velocity(trainer.average.module.eval())
+    assert all(torch.equal(v, trainer.average.weights[k]) for k, v in trainer.model.state_dict().items()), "averaging 0"
+    adapted = velocity(trainer.model.eval())
     torch.testing.assert_close(velocity(trainer.result()), adapted, rtol=1e-4, atol=1e-5)
 
 
@@ -82,6 +83,16 @@ def test_what_cannot_go_on_is_one_line(miniature, tmp_path, monkeypatch):
     trainer.save(tmp_path)
     with pytest.raises(UserError, match="choose another folder"):
         ProphetTrainer(fresh(config), clips(config), dataclasses.replace(SHORT, seed=1)).resume(tmp_path)
+    others = ClipDataset(clips(config).chains, config, contact_share=0.5)
+    with pytest.raises(UserError, match=r"other settings or clips .data.; choose another folder"):
+        ProphetTrainer(fresh(config), others, SHORT).resume(tmp_path)
+    for number, content in enumerate((b"", b"\x80\x04K\x01.", b"PK\x03\x04 not a zip")):
+        damaged = tmp_path / str(number)
+        damaged.mkdir()
+        (damaged / adapt_prophet.STATE).write_bytes(content)
+        with pytest.raises(UserError, match="expected the state of a training run") as refused:
+            ProphetTrainer(fresh(config), clips(config), SHORT).resume(damaged)
+        assert "\n" not in str(refused.value)
 
     def full(*arguments):
         raise torch.OutOfMemoryError

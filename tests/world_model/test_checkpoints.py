@@ -173,6 +173,10 @@ def test_our_folder_comes_back_and_is_checked(miniature, tmp_path):
     refusal(rewritten(format="else"), "prophrl-prophet-1")
     refusal(rewritten(config={**manifest["config"], "wings": 2}), "wings")
     refusal(rewritten(config={**manifest["config"], "layers": 1}), "unknown transformer_blocks.1")
+    for wrong in ({"memory_pools": []}, {"memory_pools": None}, {"action_scale": 3}, {"layers": "2"}):
+        refusal(rewritten(config={**manifest["config"], **wrong}), "expected")
+    squeezed = {**manifest["config"]["autoencoder"], "dim_mult": 7}
+    refusal(rewritten(config={**manifest["config"], "autoencoder": squeezed}), "values that fit its fields")
     refusal(rewritten(sha256={}), "SHA-256")
     rewritten()
     (tmp_path / "prophet.safetensors").write_bytes(b"\0" * 100)

@@ -7,6 +7,7 @@ writes them: the running average of the weights, which is what imagines best.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
@@ -18,11 +19,10 @@ from prophrl_world_model import checkpoints
 from prophrl_world_model.autoencoder import Autoencoder
 from prophrl_world_model.prophet import Prophet
 from prophrl_world_model.training_losses import ChunkBatch, FlowLossConfig, flow_matching_loss, training_step
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from prophrl_training.prophet_clips import ClipDataset
 from prophrl_training.schedule import cosine_rate
-from prophrl_training.training_state import load_state, save_state
+from prophrl_training.training_state import WeightAverage, load_state, save_state
 
 STATE = "training.pt"
 ADAPTED = ["to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2"]
@@ -70,7 +70,7 @@ class ProphetTrainer:
         if config.gradient_checkpointing:
             model.enable_gradient_checkpointing()
         self.model = model.train()
-        self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.averaging))
+        self.average = WeightAverage(model, config.averaging)
         trained = [p for p in model.parameters() if p.requires_grad]
         self.optimiser = torch.optim.AdamW(trained, lr=config.learning_rate, weight_decay=config.weight_decay)
 
@@ -92,18 +92,18 @@ class ProphetTrainer:
                 f"Prophet training: expected a batch of {config.batch} to fit into the memory of {device}, it did not; "
                 f"use {config.frugal()}"
             ) from None
-        self.average.update_parameters(self.model)
+        self.average.update(self.model)
         self.done += 1
         return value
 
     @property
     def _identity(self) -> dict[str, str]:
-        return {"config": repr(self.config), "model": repr(self.model.prophet), **self.origin}
+        return {"config": repr(self.config), "model": repr(self.model.prophet), "data": repr(self.data), **self.origin}
 
     def save(self, folder: Path) -> None:
         """Write what is needed to go on, whole or not at all."""
         state = {
-            "done": self.done, "model": self.model.state_dict(), "average": self.average.state_dict(),
+            "done": self.done, "model": self.model.state_dict(), "average": self.average.weights,
             "optimiser": self.optimiser.state_dict(),
         }  # fmt: skip
         save_state(folder / STATE, self._identity, state)
@@ -114,13 +114,14 @@ class ProphetTrainer:
         if state is None:
             return
         self.model.load_state_dict(state["model"])
-        self.average.load_state_dict(state["average"])
+        self.average.resume(state["average"], state["done"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.done = state["done"]
 
     def result(self) -> Prophet:
         """The averaged model in evaluation mode, LoRA merged into its weights."""
-        model = self.average.module
+        model = copy.deepcopy(self.model)
+        model.load_state_dict(self.average.weights)
         if self.config.lora_rank is not None:
             model.fuse_lora()
             model.unload_lora()

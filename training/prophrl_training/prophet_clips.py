@@ -149,14 +149,18 @@ class ClipDataset:
         self._most = 0 if config.history_order == "none" else -(-config.history_frames // frames)
         self._most = min(self._most, max(n for _, n in self._clips))
         self._contact_share = contact_share
-        touching = len(EVENTS) - EVENTS.index("touching")
+        touching = EVENTS.index("touching") - len(EVENTS)
         self._touching = [
             (c, n) for c, n in self._clips
-            if (known := self.chains[c].states_NTS) is not None and bool((known[n, :, -touching] > 0.5).any())
+            if (known := self.chains[c].states_NTS) is not None and bool((known[n, :, touching] > 0.5).any())
         ]  # fmt: skip
 
     def __len__(self) -> int:
         return len(self._clips)
+
+    def __repr__(self) -> str:
+        """Tells apart what batches are drawn from, so that no run goes on with others."""
+        return f"{len(self.chains)} chains, {len(self)} clips, {len(self._touching)} touching, {self._contact_share}"
 
     def history(self, chain: int, clip: int, clips: int) -> Tensor | None:
         """Latents (1, C, T, h, w) of the ``clips`` clips before one, newest first, as a rollout keeps them."""
@@ -193,8 +197,7 @@ def encoding_id(config: ProphetConfig, autoencoder_sha256: str) -> str:
         "height", "width", "chunk_steps", "rate_hz", "arms", "action_scale", "rotation", "frame_stream",
         "frame_encoding", "frame_fold", "state_objects",
     )  # fmt: skip
-    facts = {name: getattr(config, name) for name in fields}
-    facts |= {"autoencoder": autoencoder_sha256}
+    facts = {name: getattr(config, name) for name in fields} | {"autoencoder": autoencoder_sha256}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 

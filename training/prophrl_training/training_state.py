@@ -6,6 +6,7 @@ A state file is there whole or not at all, so a run that was killed goes on from
 from __future__ import annotations
 
 import csv
+import pickle
 from pathlib import Path
 
 import torch
@@ -25,8 +26,12 @@ def load_state(path: Path, identity: dict[str, str], device: torch.device | str 
     """The state of this run, None where there is none; UserError when it is another run's, naming what differs."""
     if not path.is_file():
         return None
-    state = torch.load(path, map_location=device, weights_only=True)
-    found = state.get("identity") or {}
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+        found = dict(state["identity"])
+    except (RuntimeError, EOFError, pickle.UnpicklingError, KeyError, TypeError, ValueError) as error:
+        reason = (str(error).splitlines() or ["empty"])[0]
+        raise UserError(f"{path}: expected the state of a training run ({reason}); delete it") from None
     if found != identity:
         other = ", ".join(sorted(k for k in {*found, *identity} if found.get(k) != identity.get(k)))
         raise UserError(

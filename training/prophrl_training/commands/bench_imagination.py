@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", default="prophet-tiny", help="default: %(default)s")
     parser.add_argument("--weights", type=Path, help="a folder of Prophet weights instead of random ones")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 4, 16], help="rollouts at once (default: 1 4 16)")
-    parser.add_argument("--few-steps", type=int, default=4, help="steps of the short sampler (default: %(default)s)")
+    parser.add_argument("--few-steps", type=int, default=0, help="steps of the short sampler (default: what suits)")
     parser.add_argument("--dtypes", nargs="+", choices=("float32", "bfloat16"), default=["float32"])
     parser.add_argument("--compile", action="store_true", help="measure the compiled transformer, too")
     parser.add_argument(

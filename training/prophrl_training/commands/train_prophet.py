@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--contact-share", type=float, default=0.4, help="of clips in which something is touched")
     parser.add_argument(
         "--own-context", type=int, default=0, metavar="N",
-        help="so many episodes more, given frames that the Prophet of --weights imagined, against drift",
+        help="so many episodes of each dataset once more, given frames that --weights imagined, against drift",
     )  # fmt: skip
     parser.add_argument("--given-noise", type=float, default=0.1, help="noise on the given frame, against drift")
     parser.add_argument("--decoder-steps", type=int, default=0, help="first sharpen a Wan autoencoder's pictures")
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     if args.from_scratch:
         model = Prophet(model.prophet)
     digest = sha256_file(args.weights / checkpoints.AUTOENCODER)
-    chains, used, started, left = [], 0, time.monotonic(), args.own_context
+    chains, used, started = [], 0, time.monotonic()
     for folder in args.dataset:
         dataset = open_dataset(folder)
         positions = chosen_positions(dataset, args.episodes, args.seed)
@@ -81,9 +81,9 @@ def run(args: argparse.Namespace) -> int:
             dataset, positions, task, cell, model.prophet, autoencoder, digest, args.phases,
             args.cache or args.out / "clips", _encoded,
         )  # fmt: skip
-        chosen = positions[:: max(1, len(positions) * len(args.dataset) // max(1, args.own_context))][:left]
-        left -= len(chosen)
-        chains += _own_chains(dataset, chosen, model, autoencoder, task, cell, args.seed) if chosen else []
+        if args.own_context:
+            spread = positions[:: -(-len(positions) // args.own_context)]
+            chains += _own_chains(dataset, spread, model, autoencoder, task, cell, args.seed)
     clips = ClipDataset(chains, model.prophet, args.contact_share)
     print(f"{used} episodes, {len(clips)} clips, {time.monotonic() - started:.0f} s; {_size(model)}", flush=True)
     config = ProphetTraining(

@@ -218,7 +218,10 @@ def _strict(cls, data: dict):
         raise UserError(
             f"{cls.__name__}: expected exactly its {len(known)} fields, differing in {wrong}; rewrite the manifest"
         )
-    return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
+    try:
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{cls.__name__}: expected values that fit its fields ({error}); rewrite the manifest") from None
 
 
 OUR_ACTIONS = (50.0, 50.0, 50.0, 10.0, 10.0, 10.0, 1.0)  # 2 cm and 0.1 rad become 1
